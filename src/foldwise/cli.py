@@ -1,0 +1,172 @@
+"""`./run.sh [verb] [key=value …]`: from words to functions.
+
+Nothing heavy is imported here until a verb needs it: `help` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from foldwise import compose, interrupt
+from foldwise.errors import FoldwiseError, Interrupted, UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A word of the command line. ``keys`` are its own; with ``config`` it takes every setting."""
+
+    does: str
+    run: Callable[[list[str]], int]
+    keys: dict[str, str] = field(default_factory=dict)
+    config: bool = False
+
+
+def train(words: list[str]) -> int:
+    config = compose.compose(words)
+    from foldwise.training.train import train
+
+    train(config)
+    return 0
+
+
+def submission(words: list[str]) -> int:
+    given = own_keys("submission", words, required=("run",))
+    from foldwise.competition import layout
+    from foldwise.competition.submission import write_submission
+    from foldwise.files import home, shown
+    from foldwise.runs import Run
+
+    run = Run(given["run"])
+    config = run.config()
+    table, _ = run.test_table()
+    path = home() / "submissions" / f"{run.name}.csv"
+    rows = write_submission(layout.load(config), table, config.competition.submission, path)
+    print(f"{shown(path)}: {len(rows):,} rows, columns {', '.join(rows)}")
+    return 0
+
+
+def download(words: list[str]) -> int:
+    given = own_keys("download", words, required=("competition", "from"))
+    from pathlib import Path
+
+    from foldwise.files import shown
+    from foldwise.kaggle.download import download
+
+    overwrite = given.get("overwrite", "false").lower() == "true"
+    folder = download(given["competition"], Path(given["from"]).expanduser(), overwrite)
+    print(f"{shown(folder)} is ready: ./run.sh competition={given['competition']}")
+    return 0
+
+
+def test(words: list[str]) -> int:
+    """pytest in this process, over the clone's tests, with pytest's own words."""
+    from pathlib import Path
+
+    try:
+        import pytest
+    except ImportError as error:
+        raise FoldwiseError(
+            "pytest is not installed in the active environment: pip install pytest, "
+            "or leave that environment so that .venv is used"
+        ) from error
+    clone = Path(__file__).resolve().parents[2]
+    return int(pytest.main(["--rootdir", str(clone), "-c", str(clone / "pyproject.toml"), *words]))
+
+
+def show_help(words: list[str]) -> int:
+    from foldwise.help import verb_help, verbs_help
+
+    if not words:
+        print(verbs_help(VERBS))
+        return 0
+    print(verb_help(words[0], VERBS[known_verb(words[0])]))
+    return 0
+
+
+VERBS = {
+    "train": Verb("train folds; write the submission when all are there", train, config=True),
+    "submission": Verb(
+        "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
+    ),
+    "download": Verb(
+        "lay a competition's files out under input/",
+        download,
+        {
+            "competition": "name of the folder under input/",
+            "from": "a zip file with the competition's files",
+            "overwrite": "true replaces the files that are there, folds.csv excepted",
+        },
+    ),
+    "test": Verb("run the project's tests; takes pytest's own words", test),
+    "help": Verb("list the verbs, or one verb with its keys", show_help),
+}
+
+
+def known_verb(word: str) -> str:
+    if word not in VERBS:
+        raise UsageError(f"there is no verb '{word}'{nearest(word, VERBS)} (./run.sh help)")
+    return word
+
+
+def own_keys(verb: str, words: list[str], required: tuple[str, ...]) -> dict[str, str]:
+    """The key=value words of a verb that takes only its own keys."""
+    known = VERBS[verb].keys
+    given = dict(compose.split_word(word) for word in words)
+    for key in given:
+        if key not in known:
+            raise UsageError(
+                f"{verb} has no key '{key}'{nearest(key, known)} (./run.sh help {verb})"
+            )
+    for key in required:
+        if not given.get(key):
+            raise UsageError(f"{verb} needs {key}=…: {known[key]} (./run.sh help {verb})")
+    return given
+
+
+def main(words: list[str]) -> int:
+    """Run a command and return its exit code; errors are one line on stderr, never a traceback."""
+    try:
+        with interrupt.handled():
+            return dispatch(words)
+    except Interrupted as error:
+        again = " ".join(["./run.sh", *(w for w in words if not w.startswith("overwrite="))])
+        print(f"\ninterrupted; what is finished is saved. To go on: {again}", file=sys.stderr)
+        return error.exit_code
+    except FoldwiseError as error:
+        print(f"foldwise: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, as in `help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 1
+    except Exception as error:
+        return unexpected(error)
+
+
+def dispatch(words: list[str]) -> int:
+    if words and words[0] in ("-h", "--help"):
+        words = ["help", *words[1:]]
+    if not words or "=" in words[0]:
+        words = ["train", *words]
+    verb = known_verb(words[0])
+    return VERBS[verb].run(words[1:])
+
+
+def unexpected(error: Exception) -> int:
+    """Anything that no code foresaw: a line on the screen, the traceback in a file."""
+    import traceback
+
+    from foldwise.files import disk_full, home, out_of_space, shown, write_text
+
+    if out_of_space(error):
+        print(f"foldwise: {disk_full(home())}", file=sys.stderr)
+        return 1
+    path = home() / "oof" / "error.log"
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    try:
+        write_text(path, "".join(traceback.format_exception(error)))
+        reason += f" (the traceback is in {shown(path)})"
+    except (OSError, FoldwiseError):
+        pass
+    print(f"foldwise: something unexpected: {reason}", file=sys.stderr)
+    return 1

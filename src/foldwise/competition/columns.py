@@ -1,0 +1,107 @@
+"""Which column of a table holds the ids, the labels, the image files or the groups."""
+
+from collections.abc import Iterable
+
+from foldwise.competition.tables import Table, plain
+from foldwise.errors import FoldwiseError, first_few, nearest
+from foldwise.files import shown
+
+# The names that Kaggle's image competitions use, without case and separators. Names of images come
+# before plain ids: in a table Image,Id (whales) the images are what the rows are about.
+IMAGE_NAMES = [
+    *("image", "imageid", "imagename", "imageids", "imgid", "imgids", "imgname", "img", "images"),
+    *("filename", "filenames", "file", "fname", "filepath", "imagepath", "imgpath", "imagefile"),
+    *("path", "picture", "photo", "photoid", "pictureid", "imageurl", "filenameid"),
+]
+ID_NAMES = [*IMAGE_NAMES, "id", "ids", "idcode", "uid", "uuid", "index", "key", "name", "sampleid"]
+LABEL_NAMES = [
+    *("label", "labels", "class", "classes", "classname", "classid", "classlabel", "target"),
+    *("targets", "category", "categoryid", "categoryname", "breed", "species", "diagnosis"),
+    *("level", "type", "variety", "disease", "y", "groundtruth", "truth", "answer", "genus"),
+    *("family", "labelid", "labelname", "imagelabel", "hascactus", "isiceberg", "iscat"),
+    *("invasive", "dx", "emotion", "expected", "landmarkid", "individualid", "whaleid", "tag"),
+    *("gender", "digit", "character", "letter", "cultivar", "flower", "animal", "style"),
+]
+
+
+def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
+    """The column with the image ids.
+
+    By ``setting`` (``competition.columns.id``), otherwise by its name, where ``hints`` (columns
+    of the sample or test table) decide between several; a single column is it in any case.
+    Raises FoldwiseError naming the columns there.
+    """
+    if setting:
+        return named_column(table, setting, "competition.columns.id")
+    found = _by_name(table, ID_NAMES)
+    found = [name for name in found if name in set(hints)] or found
+    if found:
+        return found[0]
+    columns = list(table.frame.columns)
+    if len(columns) == 1:
+        return columns[0]
+    labels = _by_name(table, LABEL_NAMES)
+    if len(columns) == 2 and len(labels) == 1:
+        return next(name for name in columns if name != labels[0])
+    raise FoldwiseError(
+        f"{shown(table.path)}: which column has the image ids? "
+        f"{_there(table)}: say competition.columns.id=NAME"
+    )
+
+
+def other_id_column(table: Table, known: Iterable[str]) -> str:
+    """The id column of a test table or sample: one of ``known`` if it is there, else by its name.
+
+    Where no name tells, it is the first one, as in every sample of Kaggle's.
+    """
+    columns = list(table.frame.columns)
+    found = [name for name in known if name in columns] or _by_name(table, ID_NAMES)
+    return (found or columns)[0]
+
+
+def label_column(table: Table, setting: str, ids: str, hints: Iterable[str] = ()) -> str:
+    """The column with the labels: by ``setting``, by its name, or the only one beside the ids.
+
+    Raises FoldwiseError naming the columns there, also when two of them could be it.
+    """
+    if setting:
+        return named_column(table, setting, "competition.columns.label")
+    others = [name for name in table.frame.columns if name != ids]
+    found = [name for name in _by_name(table, LABEL_NAMES) if name != ids]
+    found = [name for name in found if name in set(hints)] or found
+    if len(found) > 1:
+        raise FoldwiseError(
+            f"{shown(table.path)}: the columns {first_few(found)} could each hold the labels: "
+            f"say which with competition.columns.label={found[0]}"
+        )
+    if found or len(others) == 1:
+        return (found or others)[0]
+    raise FoldwiseError(
+        f"{shown(table.path)} has no column that is known to hold labels; "
+        f"{_there(table)}: say competition.columns.label=NAME"
+    )
+
+
+def named_column(table: Table, name: str, key: str) -> str:
+    """``name``, if the table has it. Raises FoldwiseError naming the columns there."""
+    columns = list(table.frame.columns)
+    if name in columns:
+        return name
+    raise FoldwiseError(
+        f"{key}={name}: {shown(table.path)} has no such column; "
+        f"{_there(table)}{nearest(name, columns)}"
+    )
+
+
+def image_columns(table: Table, but: Iterable[str]) -> list[str]:
+    """Columns that may name the image files where the ids do not."""
+    return [name for name in _by_name(table, IMAGE_NAMES) if name not in set(but)]
+
+
+def _by_name(table: Table, names: list[str]) -> list[str]:
+    found = [name for name in table.frame.columns if plain(name) in names]
+    return sorted(found, key=lambda name: names.index(plain(name)))
+
+
+def _there(table: Table) -> str:
+    return f"the columns there are {first_few(table.frame.columns, 20)}"

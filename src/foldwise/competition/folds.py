@@ -1,0 +1,163 @@
+"""The frozen split of a competition: made once, written down, verified at every start."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
+
+from foldwise.competition.foldfiles import digest, facts_of, read_facts, read_folds, relabelled
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.splits import method_of, refuse_straddling, split
+from foldwise.config import Config
+from foldwise.config import Folds as FoldSettings
+from foldwise.errors import FoldwiseError, first_few, nearest
+from foldwise.files import shown, write_json, write_text
+
+ANEW = "delete folds.csv and folds.json to split anew (runs on the old folds then fit no more)"
+
+
+@dataclass(frozen=True)
+class FrozenFolds:
+    """fold: int64 (n,), the fold of each train row in the train table's order; hash: of the split.
+
+    The hash is the sha256 over the sorted (id, fold, label) triples: it is the same for the same
+    folds in whatever order the train table is, and another one once a label has changed.
+    """
+
+    fold: np.ndarray
+    k: int
+    hash: str
+
+
+def frozen_folds(data: CompetitionData, config: Config) -> FrozenFolds:
+    """The folds in folds.csv, which is made where it is missing; folds.json vouches for it.
+
+    A folds.csv without folds.json is the user's own: it is checked, and folds.json written with the
+    method ``supplied``. Raises FoldwiseError where the files, the train table and the settings
+    contradict each other (rows added, removed or relabelled, another k), and UsageError for a group
+    method without folds.group. Nothing is ever split again in silence.
+    """
+    table, facts_file = data.folder / "folds.csv", data.folder / "folds.json"
+    method = method_of(config)
+    labels = dict(zip(data.train["id"].tolist(), data.train["label"].tolist(), strict=True))
+    if facts_file.exists():
+        facts = read_facts(facts_file)
+        _refuse_other_settings(facts, config, method, table)
+        folds = read_folds(table) if table.exists() else _made_again(facts, data, config, table)
+    elif table.exists():
+        folds = read_folds(table)
+        facts = facts_of(folds, labels, {"k": max(folds.values()) + 1, "method": "supplied"})
+        _refuse_other_settings(facts, config, method, table)
+    else:
+        folds = _made(data, config)
+        how = {"k": config.folds.k, "method": method, "group": config.folds.group}
+        how |= {"seed": config.folds.seed, "scikit_learn": sklearn.__version__}
+        facts = facts_of(folds, labels, how)
+    _refuse_other_rows(folds, facts, data, labels, table)
+    fold = np.array([folds[name] for name in labels], dtype=np.int64)
+    _refuse_bad_split(fold, facts["k"], data, config, table)
+    # folds.json goes first: alone, as a killed call may leave it, it is enough to make folds.csv.
+    if not facts_file.exists():
+        _write(facts_file, lambda: write_json(facts_file, facts))
+    if not table.exists():
+        rows = pd.DataFrame({"id": list(folds), "fold": list(folds.values())})
+        _write(table, lambda: write_text(table, rows.to_csv(index=False, lineterminator="\n")))
+    triples = zip(labels, fold.tolist(), labels.values(), strict=True)
+    return FrozenFolds(fold, facts["k"], digest(sorted(triples)))
+
+
+def _made(data: CompetitionData, config: Config) -> dict[str, int]:
+    fold = split(data.train, config, data.folder)
+    return dict(zip(data.train["id"].tolist(), fold.tolist(), strict=True))
+
+
+def _made_again(
+    facts: Mapping[str, Any], data: CompetitionData, config: Config, path: Path
+) -> dict[str, int]:
+    """The folds that folds.json tells of, for a folds.csv that is not there."""
+    if facts["method"] != "supplied":
+        folds = _made(data, config)
+        if digest(sorted(folds.items())) == facts["folds"]:
+            return folds
+    raise FoldwiseError(
+        f"{shown(path)} is missing, and the folds that folds.json tells of cannot be made again: "
+        "put folds.csv back, or delete folds.json to split anew"
+    )
+
+
+def _write(path: Path, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise FoldwiseError(
+            f"{shown(path)} cannot be written ({error.strerror}): make the folder writable, or "
+            "copy the competition to one that is and give it as competition=PATH"
+        ) from error
+
+
+def _refuse_other_settings(
+    facts: Mapping[str, Any], config: Config, method: str, path: Path
+) -> None:
+    """The folds.* settings must be those of the frozen folds; supplied ones only have a k."""
+    now = {"k": config.folds.k, "method": method}
+    now |= {"group": config.folds.group, "seed": config.folds.seed}
+    if facts["method"] == "supplied":
+        now = {} if config.folds.k == FoldSettings.k else {"k": config.folds.k}
+    other = [name for name, value in now.items() if facts.get(name) != value]
+    if other:
+        frozen = " ".join(f"folds.{name}={facts.get(name)}" for name in other)
+        asked = " ".join(f"folds.{name}={now[name]}" for name in other)
+        raise FoldwiseError(
+            f"{shown(path)} is frozen with {frozen}, and the settings now say {asked}: "
+            f"say {frozen}, or {ANEW}"
+        )
+
+
+def _refuse_other_rows(
+    folds: Mapping[str, int],
+    facts: Mapping[str, Any],
+    data: CompetitionData,
+    labels: Mapping[str, str],
+    path: Path,
+) -> None:
+    """The frozen rows must be those of the train table, with the same labels, in any order."""
+    if digest(sorted(folds.items())) != facts["folds"]:
+        raise FoldwiseError(
+            f"{shown(path)} was changed after folds.json was written: put the old folds.csv back, "
+            "or delete folds.json if the change is meant (runs on the old folds then fit no more)"
+        )
+    dropped = set(data.dropped)
+    added = [name for name in labels if name not in folds]
+    removed = [name for name in folds if name not in labels and name not in dropped]
+    changed = [] if added or removed else relabelled(facts, list(folds), labels)
+    found = {"added": added, "removed": removed, "relabelled": changed}
+    said = [f"{len(ids)} {word} ({first_few(ids)})" for word, ids in found.items() if ids]
+    if not said:
+        return
+    if facts["method"] == "supplied" and not (path.parent / "folds.json").exists():
+        hint = nearest(added[0], removed) if added and removed else ""
+        raise FoldwiseError(
+            f"{shown(path)} does not fit the train table, in which rows were {', '.join(said)}"
+            f"{hint}: write each train id once, verbatim, or delete folds.csv to have it made"
+        )
+    raise FoldwiseError(
+        f"the train rows are not those that {shown(path)} was made for: {', '.join(said)}: "
+        f"put them back as they were, or {ANEW}"
+    )
+
+
+def _refuse_bad_split(
+    fold: np.ndarray, k: int, data: CompetitionData, config: Config, path: Path
+) -> None:
+    empty = sorted(set(range(k)) - set(fold.tolist()))
+    if empty:
+        raise FoldwiseError(
+            f"{shown(path)}: no train row with an image is in fold {first_few(empty)}: "
+            f"add the missing images, or {ANEW}"
+        )
+    if config.folds.group:
+        refuse_straddling(fold, data.train["group"], config.folds.group, path)

@@ -1,0 +1,204 @@
+"""Kaggle's tables as text, and which file of a competition is which table."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from foldwise.config import Competition
+from foldwise.errors import FoldwiseError, first_few, nearest
+from foldwise.files import shown
+
+# Compared without case and separators: trainLabels.csv, train-labels.csv and Train_Labels.csv are
+# one name. The first of a list that is there is taken.
+TRAIN_NAMES = [
+    *("train", "trainlabels", "traininglabels", "training", "traindata", "trainset", "traindf"),
+    *("trainmetadata", "traininfo", "trainimages", "trainmeta", "trainingdata", "trainingset"),
+    *("labels", "label", "trainfinal", "trainids", "imagelabels", "classes"),
+]
+TEST_NAMES = [
+    *("test", "testids", "testing", "testdata", "testset", "testdf", "testmetadata", "testinfo"),
+    *("testimages", "testmeta", "testimageids", "testingdata", "testingset"),
+]
+# Never a train table: made by us, or an answer.
+NOT_TRAIN = re.compile(r"folds|corrections|.*submission.*|samplesub.*|solution.*|test.*")
+SAMPLE_TIERS = [r"samplesubmission", r".*sample.*sub.*|.*sub.*sample.*", r".*submission.*"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text; the frame's index is the row number that a spreadsheet shows."""
+
+    path: Path
+    frame: pd.DataFrame
+
+    def column(self, name: str) -> list[str]:
+        return self.frame[name].tolist()
+
+    def rows(self, positions: list[int]) -> str:
+        """``row 7`` or ``rows 7, 9``, as a spreadsheet numbers them."""
+        numbers = [self.frame.index[i] for i in positions]
+        return ("row " if len(numbers) == 1 else "rows ") + first_few(numbers)
+
+
+@dataclass(frozen=True)
+class TablePaths:
+    """The files that were recognised; None where there is none."""
+
+    train: Path | None
+    test: Path | None
+    sample: Path | None
+    others: list[Path]  # tables that might be the train table, if nothing better is there
+
+
+def plain(name: str) -> str:
+    """A name without case and separators, for comparing."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def read_table(path: Path) -> Table:
+    """A table in which every cell is text, verbatim (``NA``, ``0001``); UTF-8 with or without BOM.
+
+    The separator is the comma, or where the header has none: tab, semicolon or bar. Blank lines
+    are skipped. Raises FoldwiseError naming the row where the file cannot be read.
+    """
+    text = _text(path)
+    head = text.lstrip("\r\n").split("\n", 1)[0]
+    separator = next((s for s in ",\t;|" if s in head), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    number = 0
+    try:
+        for number, row in enumerate(reader, start=1):
+            if not row or (len(row) == 1 and not row[0].strip()):
+                continue
+            if header is None:
+                header = row
+                continue
+            if len(row) != len(header):
+                row = _fitted(path, number, row, header)
+            rows.append(row)
+            numbers.append(number)
+    except csv.Error as error:
+        raise FoldwiseError(
+            f"{shown(path)} row {number + 1} cannot be read as a table ({error}): repair that row"
+        ) from error
+    if header is None:
+        raise FoldwiseError(f"{shown(path)} is empty: put the competition's table there")
+    _refuse_doubled(path, header)
+    return Table(path, pd.DataFrame(rows, columns=header, index=numbers, dtype=str))
+
+
+def refuse_empty(table: Table, column: str) -> None:
+    """Raises FoldwiseError naming the rows whose cell in ``column`` is empty."""
+    empty = [i for i, text in enumerate(table.column(column)) if not text.strip()]
+    if empty:
+        raise FoldwiseError(
+            f"{shown(table.path)} {table.rows(empty)}: column '{column}' is empty: "
+            "fill it in or delete the row"
+        )
+
+
+def refuse_doubled(table: Table, column: str, what: str) -> None:
+    """Raises FoldwiseError naming the ids that more than one row has, with their rows."""
+    texts = table.column(column)
+    if len(set(texts)) == len(texts):
+        return
+    places: dict[str, list[int]] = {}
+    for i, text in enumerate(texts):
+        places.setdefault(text, []).append(i)
+    doubled = [f"'{text}' ({table.rows(at)})" for text, at in places.items() if len(at) > 1]
+    raise FoldwiseError(
+        f"{shown(table.path)} has {len(doubled)} {what} ids more than once: "
+        f"{first_few(doubled)}: keep one row an id"
+    )
+
+
+def find_tables(folder: Path, settings: Competition) -> TablePaths:
+    """Which files are the train table, the test table and the sample submission.
+
+    By ``competition.train``, ``.test`` and ``.sample``, otherwise by name. Raises FoldwiseError
+    when a named one is not there or when two could be the sample.
+    """
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    tables = [path for path in tables if path.is_file() and not path.name.startswith(".")]
+    train = _named(folder, "train", settings.train, tables)
+    test = _named(folder, "test", settings.test, tables)
+    sample = _named(folder, "sample", settings.sample, tables)
+    free = [path for path in tables if path not in (train, test, sample)]
+    sample = sample or _sample(free)
+    free = [path for path in free if path != sample]
+    test = test or _first(free, TEST_NAMES)
+    others = [path for path in free if not NOT_TRAIN.fullmatch(plain(path.stem))]
+    return TablePaths(train or _first(others, TRAIN_NAMES), test, sample, others)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FoldwiseError(
+            f"{shown(path)} cannot be read ({error.strerror}): put a readable table there"
+        ) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise FoldwiseError(
+            f"{shown(path)} row {row} is not UTF-8 text: save the table as CSV in UTF-8"
+        ) from error
+
+
+def _fitted(path: Path, number: int, row: list[str], header: list[str]) -> list[str]:
+    """Short rows are filled with empty cells, as a spreadsheet does; longer ones are refused."""
+    if any(row[len(header) :]):
+        raise FoldwiseError(
+            f"{shown(path)} row {number} has {len(row)} cells where the header has {len(header)}: "
+            "repair that row (a cell with a comma belongs in quotes)"
+        )
+    return row[: len(header)] + [""] * (len(header) - len(row))
+
+
+def _refuse_doubled(path: Path, header: list[str]) -> None:
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        raise FoldwiseError(
+            f"{shown(path)} has more than one column named '{doubled[0]}': rename or delete one"
+        )
+
+
+def _named(folder: Path, what: str, setting: str, tables: list[Path]) -> Path | None:
+    if not setting:
+        return None
+    path = folder / setting
+    if not path.is_file():
+        names = [table.name for table in tables]
+        there = f"the tables there are {first_few(names, 10)}" if names else "there is no table"
+        raise FoldwiseError(
+            f"competition.{what}={setting}: no such file in {shown(folder)} "
+            f"({there}){nearest(setting, names)}"
+        )
+    return path
+
+
+def _first(tables: list[Path], names: list[str]) -> Path | None:
+    found = [path for path in tables if plain(path.stem) in names]
+    return min(found, key=lambda path: names.index(plain(path.stem)), default=None)
+
+
+def _sample(tables: list[Path]) -> Path | None:
+    for pattern in SAMPLE_TIERS:
+        found = [path for path in tables if re.fullmatch(pattern, plain(path.stem))]
+        if len(found) > 1:
+            raise FoldwiseError(
+                f"{shown(found[0])} and {found[1].name} could both be the sample submission: "
+                f"say which with competition.sample={found[0].name}"
+            )
+        if found:
+            return found[0]
+    return None

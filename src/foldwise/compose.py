@@ -1,0 +1,264 @@
+"""Recipe + command line -> Config; and what makes two configs the same recipe."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from foldwise.config import ALIASES, NOT_THE_RESULT, Config
+from foldwise.errors import FoldwiseError, UsageError, nearest
+from foldwise.files import shown
+
+RECIPES = Path(__file__).resolve().parents[1] / "configs"
+
+# Settings whose default means "decide": a run that goes on keeps what was decided when it was made.
+AUTOMATIC = (
+    *("competition.metric", "competition.classes", "images.size"),
+    *("folds.method", "model.name", "train.precision"),
+)
+
+
+def settings(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Every dotted key of the config with its field; groups are walked into, not listed."""
+    for item in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(item.type):
+            yield from settings(item.type, f"{prefix}{item.name}.")  # type: ignore[arg-type]
+        else:
+            yield prefix + item.name, item
+
+
+def split_word(word: str) -> tuple[str, str]:
+    """``key=value`` -> (key, value). Raises UsageError for anything else."""
+    key, equals, value = word.partition("=")
+    if not equals or not key:
+        raise UsageError(f"'{word}' is not key=value; ./run.sh help lists verbs and keys")
+    return key, value
+
+
+def compose(words: list[str]) -> Config:
+    """The config of a command: defaults, then the recipe, then the command line's key=value words.
+
+    Raises UsageError for an unknown recipe, key or choice, a wrong type or a number out of range.
+    """
+    from omegaconf import OmegaConf
+
+    overrides = dict(split_word(word) for word in words)
+    overrides = {ALIASES.get(key, key): value for key, value in overrides.items()}
+    merged = OmegaConf.structured(Config)
+    path = recipe_path(overrides.get("config", "default"))
+    _merge(merged, _read_recipe(path), f"{shown(path)}: ")
+    fields = dict(settings())
+    for key, text in overrides.items():
+        owner = _check_key(key, fields, "")
+        # A setting of text type takes the text as it stands: run=007 and run=1e5 stay text.
+        plain = owner == key and fields[key].type is str
+        value = text.replace("${", "\\${") if plain else _parse(key, text)
+        _update(merged, key, value, "")
+    config = _to_config(merged)
+    _check_values(config)
+    _name_run(config, path)
+    return config
+
+
+def recipe_path(name: str) -> Path:
+    """src/configs/NAME.yaml, or NAME itself where it is a path to a .yaml file."""
+    path = Path(name).expanduser() if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
+        raise UsageError(
+            f"there is no recipe '{name}' (config={name}); "
+            f"the recipes are {', '.join(known)}{nearest(name, known)}"
+        )
+    return path
+
+
+def load_config(path: Path) -> Config:
+    """A run's config.yaml as a Config. Raises FoldwiseError where it is damaged or of no use."""
+    from omegaconf import OmegaConf
+
+    merged = OmegaConf.structured(Config)
+    try:
+        _merge(merged, _read_recipe(path), "")
+        return _to_config(merged)
+    except UsageError as error:
+        raise FoldwiseError(f"{shown(path)}: {error}; was it made by another version?") from error
+
+
+def to_yaml(config: Config) -> str:
+    """The whole config as YAML; ``fold`` and ``overwrite`` belong to a call, not to a run."""
+    from omegaconf import OmegaConf
+
+    tree = dataclasses.asdict(config)
+    del tree["fold"], tree["overwrite"]
+    return OmegaConf.to_yaml(OmegaConf.create(tree))
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every dotted key with its value."""
+    return {key: _value(config, key) for key, _ in settings()}
+
+
+def recipe_hash(config: Config) -> str:
+    """SHA-256 (hex) over the settings that shape the result, and over nothing else."""
+    shaping = {k: v for k, v in flat(config).items() if k not in NOT_THE_RESULT}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """``key: old -> new`` for each setting that makes the two another recipe."""
+    before, after = flat(old), flat(new)
+    keys = [key for key in before if key not in NOT_THE_RESULT and before[key] != after[key]]
+    return [f"{key}: {before[key]} -> {after[key]}" for key in keys]
+
+
+def adopt(config: Config, stored: Config) -> None:
+    """Fill the automatic settings that the command leaves open with what the run decided."""
+    default = flat(Config())
+    for key in AUTOMATIC:
+        if _value(config, key) == default[key]:
+            set_value(config, key, _value(stored, key))
+
+
+def set_value(config: Config, key: str, value: Any) -> None:
+    """Set a dotted key."""
+    *groups, name = key.split(".")
+    owner: Any = config
+    for group in groups:
+        owner = getattr(owner, group)
+    setattr(owner, name, value)
+
+
+def parse_folds(text: str, k: int) -> list[int]:
+    """``0..4``, ``0,2``, ``3`` or ``all`` -> sorted fold numbers.
+
+    Raises UsageError when it is none of these or names a fold that is not in 0..k-1.
+    """
+    if text == "all":
+        return list(range(k))
+    folds: set[int] = set()
+    for part in text.strip("[]").split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:\.\.\s*(\d+))?\s*", part)
+        if not match:
+            raise UsageError(f"fold={text} is not a list of folds; write 0..4, 0,2, 3 or all")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if max(first, last) >= k or last < first:
+            raise UsageError(f"fold={text} is out of range: the folds are 0..{k - 1}")
+        folds.update(range(first, last + 1))
+    return sorted(folds)
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # YAML's errors share no base class with OmegaConf's or the OS's
+        raise UsageError(f"{shown(path)} is not readable YAML ({_line(error)})") from error
+    if not isinstance(tree, dict):
+        raise UsageError(f"{shown(path)} is not a list of settings")
+    return {str(key): value for key, value in tree.items()}
+
+
+def _to_config(merged: Any) -> Config:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:  # an interpolation that leads nowhere
+        raise UsageError(_line(error)) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def _merge(merged: Any, tree: dict[str, Any], where: str) -> None:
+    fields = dict(settings())
+
+    def walk(node: dict[str, Any], prefix: str) -> None:
+        for name, value in node.items():
+            key = f"{prefix}{name}"
+            key = ALIASES.get(key, key) if not isinstance(value, dict) else key
+            group = any(known.startswith(f"{key}.") for known in fields)
+            if group and isinstance(value, dict):
+                walk(value, f"{key}.")
+            else:
+                _check_key(key, fields, where)
+                _update(merged, key, value, where)
+
+    walk(tree, "")
+
+
+def _check_key(key: str, fields: dict[str, Any], where: str) -> str:
+    """The setting that ``key`` belongs to: itself, or the dict above it (model.args.width)."""
+    parts = key.split(".")
+    for end in range(len(parts), 0, -1):
+        owner = ".".join(parts[:end])
+        if owner in fields and (end == len(parts) or fields[owner].type == dict[str, Any]):
+            return owner
+    if any(known.startswith(f"{key}.") for known in fields):
+        raise UsageError(f"{where}'{key}' is a group of settings; name one, as in {key}.…=…")
+    raise UsageError(f"{where}there is no setting '{key}'{nearest(key, [*fields, *ALIASES])}")
+
+
+def _parse(key: str, text: str) -> Any:
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.to_container(OmegaConf.create("value: " + text)).get("value")  # type: ignore
+    except Exception as error:
+        raise UsageError(f"{key}={text} cannot be read ({_line(error)})") from error
+
+
+def _update(merged: Any, key: str, value: Any, where: str) -> None:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        OmegaConf.update(merged, key, value, merge=False, force_add=True)
+    except OmegaConfBaseException as error:
+        wanted = getattr(dict(settings()).get(key), "type", "")
+        kind = getattr(wanted, "__name__", str(wanted))
+        raise UsageError(f"{where}{key}={value} is not of type {kind}") from error
+
+
+def _check_values(config: Config) -> None:
+    for key, item in settings():
+        value, rule = _value(config, key), item.metadata
+        choices = rule.get("choices")
+        if choices and value not in choices:
+            words = [str(choice) for choice in choices]
+            hint = nearest(str(value), words)
+            raise UsageError(f"{key}={value} is not one of {', '.join(words)}{hint}")
+        low, high = rule.get("range", (None, None))
+        if low is not None and not low <= value <= high:
+            bounds = f"from {low} to {high}" if high != float("inf") else f"at least {low}"
+            raise UsageError(f"{key}={value} is out of range: it must be {bounds}")
+
+
+def _name_run(config: Config, recipe: Path) -> None:
+    slug = config.competition.slug.rstrip("/")
+    config.competition.slug = slug
+    if not slug:
+        raise UsageError("competition= names no competition; try competition=digits")
+    config.run = config.run or f"{Path(slug).name}-{recipe.stem}"
+    if not re.fullmatch(r"[^\W_][\w.+=@-]*", config.run):
+        raise UsageError(
+            f"run={config.run} cannot be a folder's name: letters, digits and . _ - + = @, "
+            "beginning with a letter or digit"
+        )
+    if config.debug and not config.run.endswith("-debug"):
+        config.run += "-debug"
+
+
+def _value(config: Config, key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

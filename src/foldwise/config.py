@@ -1,0 +1,143 @@
+"""Every setting: name, type, default, and one comment each, which `help train` shows.
+
+`auto` (or an empty value, where the comment says so) is decided once, when a run is made, and the
+decision is written to the run's config.yaml.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def one_of(default: Any, *others: Any) -> Any:
+    """A setting with a closed list of values; anything else is refused with exit code 2."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def between(default: float, low: float, high: float = float("inf")) -> Any:
+    """A number (int or float, as annotated) that must lie in [low, high]."""
+    return field(default=default, metadata={"range": (low, high)})
+
+
+@dataclass
+class Columns:
+    id: str = ""  # column of the train table with the image ids ('': found by its name)
+    label: str = ""  # column with the labels ('': found by its name)
+    path: str = ""  # column with the image files, where the id does not name them
+
+
+@dataclass
+class Competition:
+    slug: str = "digits"  # folder under input/, or a path; `competition=X` for short
+    metric: str = one_of("auto", "accuracy", "log_loss", "f1_macro", "roc_auc")  # auto: accuracy
+    classes: list[str] = field(default_factory=list)  # []: those of the train table, sorted
+    train: str = ""  # train table ('': found by its name)
+    test: str = ""  # table of the test ids ('': found by its name)
+    sample: str = ""  # sample submission ('': found by its name)
+    train_images: str = ""  # folder of the training images ('': found by its name)
+    test_images: str = ""  # folder of the test images ('': found by its name)
+    submission: str = one_of("auto", "label", "probability", "columns")  # auto: as in the sample
+    columns: Columns = field(default_factory=Columns)
+
+
+@dataclass
+class Images:
+    size: int = between(0, 0, 4096)  # pixels a side; 0: the data's own up to 64, otherwise 224
+    missing: str = one_of("error", "drop")  # drop: train rows left out, test rows get the prior
+    broken: str = one_of("error", "prior")  # prior: test images get the class prior
+    resident_gb: float = between(
+        2.0, 0
+    )  # up to this size train images live on the device; 0: stream
+    workers: int = between(0, 0, 256)  # decoding threads; 0: one a core
+
+
+@dataclass
+class Folds:
+    k: int = between(5, 2, 1000)  # number of folds, frozen in folds.csv
+    method: str = one_of("auto", "stratified", "group", "stratified_group")  # auto: by folds.group
+    group: str = ""  # column whose equal values never straddle folds
+    rare: str = one_of("error", "allow")  # a class with fewer rows than folds
+    seed: int = between(0, 0, 2**32 - 1)  # of the split
+
+
+@dataclass
+class Augment:
+    hflip: float = between(0.0, 0, 1)  # probability of a horizontal flip
+    vflip: float = between(0.0, 0, 1)  # probability of a vertical flip
+    shift: float = between(0.125, 0, 0.5)  # largest shift of the crop, as a share of the side
+
+
+@dataclass
+class Model:
+    name: str = "auto"  # any name that timm.create_model knows; auto: by the size of the images
+    args: dict[str, Any] = field(default_factory=dict)  # the model's own arguments
+    pretrained: bool = False  # timm's weights (needs the network, or timm's cache)
+    in_chans: int = one_of(3, 1)  # 3 decodes to RGB, 1 to gray
+    drop_rate: float = between(0.0, 0, 1)  # dropout before the classifier
+    drop_path_rate: float = between(0.0, 0, 1)  # stochastic depth
+
+
+@dataclass
+class Loss:
+    smoothing: float = between(0.0, 0, 0.999)  # label smoothing
+
+
+@dataclass
+class Optimizer:
+    name: str = "adamw"  # any optimizer of timm's factory
+    lr: float = between(2e-3, 0)  # peak learning rate
+    weight_decay: float = between(0.05, 0)  # not applied to norms and biases
+    momentum: float = between(0.9, 0, 1)  # of the optimizers that have one
+    betas: list[float] = field(default_factory=list)  # []: the optimizer's own
+    clip: float = between(1.0, 0)  # largest norm of the gradient; 0: no clipping
+
+
+@dataclass
+class Schedule:
+    warmup_epochs: float = between(1.0, 0)  # linear warm-up, then a cosine
+    warmup_lr: float = between(1e-5, 0)  # where the warm-up starts
+    min_lr: float = between(1e-6, 0)  # where the cosine ends
+
+
+@dataclass
+class Train:
+    epochs: int = between(30, 1)  # passes over the training rows
+    batch_size: int = between(64, 1)  # images a step
+    ema: float = between(0.99, 0, 0.99999)  # decay of the weights' moving average; 0: none
+    precision: str = one_of("auto", "bf16", "fp16", "fp32")  # auto: bf16 or fp16 where it is fast
+    channels_last: bool = True  # memory format of images and weights
+    eval_every: int = between(1, 0)  # epochs between looks at the held-out fold; 0: only at the end
+    deterministic: bool = False  # same bytes on a GPU too (CPUs always), at some cost in speed
+    device: str = one_of("auto", "cuda", "mps", "cpu")  # auto: the first of these that is there
+
+
+@dataclass
+class Config:
+    config: str = "default"  # recipe: a file in src/configs/, or a path to a .yaml
+    run: str = ""  # name of the run ('': <competition>-<config>)
+    fold: str = "all"  # folds to train: 0..4, 0,2, 3 or all
+    seed: int = between(0, 0, 2**32 - 1)  # of weights, order and augmentation
+    debug: bool = False  # two batches of everything, in a run named …-debug
+    overwrite: bool = False  # train the named folds again where they are finished
+    competition: Competition = field(default_factory=Competition)
+    images: Images = field(default_factory=Images)
+    folds: Folds = field(default_factory=Folds)
+    augment: Augment = field(default_factory=Augment)
+    model: Model = field(default_factory=Model)
+    loss: Loss = field(default_factory=Loss)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    train: Train = field(default_factory=Train)
+
+
+# Settings that say where or how fast, not what: they may differ within one run, and the recipe
+# hash leaves them out. (The competition is in the hash of the folds.)
+NOT_THE_RESULT = {
+    *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
+    *("images.resident_gb", "images.workers", "images.missing", "images.broken", "folds.rare"),
+    *("competition.slug", "competition.train", "competition.test", "competition.sample"),
+    *("competition.train_images", "competition.test_images", "competition.submission"),
+    *("competition.columns.id", "competition.columns.label", "competition.columns.path"),
+}
+
+# Folder names in a command are short: `competition=X` stands for `competition.slug=X`.
+ALIASES = {"competition": "competition.slug"}

@@ -1,0 +1,38 @@
+"""The three ways in which a command can end early, each with its exit code."""
+
+from collections.abc import Iterable
+
+
+class FoldwiseError(Exception):
+    """Something about files, data or the run: one line says what and what to do (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(FoldwiseError):
+    """Something about the command line or a recipe: unknown or wrong words (exit code 2)."""
+
+    exit_code = 2
+
+
+class Interrupted(BaseException):  # not an Exception: no handler on the way may swallow it
+    """A signal ended the command (exit code 128 + its number); finished work is on disk."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.exit_code = 128 + signum
+
+
+def first_few(items: Iterable[object], limit: int = 5) -> str:
+    """``a, b, c, d, e and 7 more``, for messages that must name things without flooding."""
+    texts = [str(item) for item in items]
+    shown = ", ".join(texts[:limit])
+    return f"{shown} and {len(texts) - limit} more" if len(texts) > limit else shown
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the most similar of ``words``, or nothing."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""

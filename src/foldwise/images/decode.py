@@ -1,0 +1,102 @@
+"""Image files -> uint8 arrays, and the search for files that do not decode."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from foldwise.files import write_text
+
+cv2.setNumThreads(
+    0
+)  # the images are decoded side by side; OpenCV's own threads would only get in the way
+JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+class UnreadableImage(ValueError):
+    """A file that is missing, no image, or cut off."""
+
+
+def decode(path: str, channels: int, size: int = 0) -> np.ndarray:
+    """One image as uint8 (height, width, channels): RGB, or gray where ``channels`` is 1.
+
+    EXIF orientation is applied. ``size`` resizes to (size, size). Raises UnreadableImage.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UnreadableImage(f"cannot be read ({error.strerror})") from error
+    if not data.size:
+        raise UnreadableImage("is empty")
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    try:
+        image = cv2.imdecode(data, flag)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UnreadableImage("is no image, or cut off")
+    # Older OpenCVs fill the rest of a cut-off JPEG with gray instead of refusing it.
+    if data[:2].tobytes() == JPEG and JPEG_END not in data[-4096:].tobytes():
+        raise UnreadableImage("is cut off")
+    if size and image.shape[:2] != (size, size):
+        shrinking = min(image.shape[:2]) > size
+        way = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        image = cv2.resize(image, (size, size), interpolation=way)
+    return image[:, :, None] if image.ndim == 2 else image
+
+
+def native_size(files: list[str], channels: int) -> int:
+    """The side to work at when nobody says: the data's own up to 64 pixels, otherwise 224.
+
+    The data's own is the median over (at most) 64 files, spread evenly, of the longer side.
+    """
+    sides = []
+    for path in files[:: max(1, len(files) // 64)]:
+        try:
+            sides.append(max(decode(path, channels).shape[:2]))
+        except UnreadableImage:
+            continue  # named later, with all the others
+    side = int(np.median(sides)) if sides else 224
+    return side if side <= 64 else 224
+
+
+def find_broken(files: Iterable[str], workers: int, memory: Path | None) -> dict[str, str]:
+    """{file: what is wrong} for the files that do not decode, all of them decoded to find out.
+
+    ``memory``: a file that remembers a set found whole (by names, sizes and times), so that the
+    next call costs no decoding; None, or a place that cannot be written, remembers nothing.
+    """
+    paths = list(files)
+    mark = _digest(paths)
+    known = memory.read_text().split() if memory and memory.is_file() else []
+    if mark in known:
+        return {}
+
+    def check(path: str) -> str:
+        try:
+            decode(path, 3)
+        except UnreadableImage as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = zip(paths, pool.map(check, paths, chunksize=64), strict=True)
+        broken = {path: reason for path, reason in found if reason}
+    if memory and not broken and os.access(memory.parent, os.W_OK):
+        write_text(memory, "\n".join([*known[-9:], mark]) + "\n")
+    return broken
+
+
+def _digest(paths: list[str]) -> str:
+    state = hashlib.sha256()
+    for path in sorted(paths):
+        try:
+            facts = Path(path).stat()
+            state.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        except OSError:
+            state.update(f"{path}\0missing\n".encode())
+    return state.hexdigest()

@@ -1,0 +1,123 @@
+"""Batches of uint8 images on the device: from its memory, or streamed through decoding threads.
+
+Both sources give the same bytes for the same rows, so that what fits in memory is a question of
+speed alone.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foldwise.errors import FoldwiseError
+from foldwise.images.decode import UnreadableImage, decode
+
+AHEAD = 3  # batches decoded while one is used: enough to hide a slow file, little enough to hold
+
+
+class Images(Protocol):
+    """A set of images of one size; a batch is asked for by row numbers."""
+
+    def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """uint8 (len(rows), size, size, channels) on the device, for each array of row numbers."""
+        ...
+
+
+class ResidentImages:
+    """All images as one uint8 tensor in the device's memory."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        for numbers in rows:
+            wanted = torch.from_numpy(numbers).to(self.images.device, non_blocking=True)
+            yield self.images.index_select(0, wanted)
+
+
+class StreamedImages:
+    """Files decoded by threads (OpenCV works outside the interpreter's lock) as they are needed.
+
+    Holds a few batches in memory, however many files there are.
+    """
+
+    def __init__(
+        self, files: list[str], size: int, channels: int, device: torch.device, workers: int
+    ) -> None:
+        self.files, self.size, self.channels = files, size, channels
+        self.device, self.workers = device, workers
+
+    def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        with ThreadPoolExecutor(self.workers) as pool:
+            ahead: deque[tuple[Tensor, list[Future[None]]]] = deque()
+            try:
+                for numbers in rows:
+                    ahead.append(self._begin(pool, numbers))
+                    if len(ahead) > AHEAD:
+                        yield self._finish(*ahead.popleft())
+                while ahead:
+                    yield self._finish(*ahead.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, numbers: np.ndarray
+    ) -> tuple[Tensor, list[Future[None]]]:
+        shape = (len(numbers), self.size, self.size, self.channels)
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        view, files = batch.numpy(), [self.files[n] for n in numbers]
+        # Small pieces keep every thread busy to the end of a batch; one a file would cost more
+        # in bookkeeping than small images take to decode.
+        piece = max(1, min(16, len(files) // (2 * self.workers)))
+        starts = range(0, len(files), piece)
+        return batch, [
+            pool.submit(self._decode, files[s : s + piece], view[s : s + piece]) for s in starts
+        ]
+
+    def _decode(self, files: list[str], out: np.ndarray) -> None:
+        for position, path in enumerate(files):
+            try:
+                out[position] = decode(path, self.channels, self.size)
+            except UnreadableImage as error:
+                raise FoldwiseError(
+                    f"{path} {error}, though it was readable before; restore it and try again"
+                ) from error
+
+    def _finish(self, batch: Tensor, work: list[Future[None]]) -> Tensor:
+        for future in work:
+            future.result()
+        return batch.to(self.device, non_blocking=True)
+
+
+def open_images(
+    files: list[str],
+    size: int,
+    channels: int,
+    device: torch.device,
+    workers: int,
+    resident_gb: float,
+) -> Images:
+    """The images of ``files``: resident where they fit into ``resident_gb``, streamed otherwise."""
+    streamed = StreamedImages(files, size, channels, torch.device("cpu"), workers)
+    if len(files) * size * size * channels > resident_gb * 2**30:
+        streamed.device = device
+        return streamed
+    images = torch.empty((len(files), size, size, channels), dtype=torch.uint8)
+    chunks = np.array_split(np.arange(len(files)), max(1, len(files) // 1024))
+    start = 0
+    for batch in streamed.batches(chunks):
+        images[start : start + len(batch)] = batch
+        start += len(batch)
+    return ResidentImages(images.to(device))
+
+
+def threads(workers: int) -> int:
+    """``images.workers``, or one a core where it is 0."""
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what the machine has
+        return workers or len(os.sched_getaffinity(0))
+    return workers or os.cpu_count() or 1

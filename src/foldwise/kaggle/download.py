@@ -1,0 +1,79 @@
+"""A competition's files into input/SLUG/, whole or not at all."""
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+from foldwise.competition.folder import folder_of, new_folder
+from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.files import shown
+from foldwise.kaggle.archive import Member, members_of, unpack
+
+OURS = ("folds.csv", "folds.json", "corrections.csv")  # not Kaggle's: kept when it is overwritten
+
+
+def download(slug: str, source: Path | None, overwrite: bool = False) -> Path:
+    """Lays the zip ``source`` out as the folder of competition ``slug``, and says what is there.
+
+    The folder appears complete or not at all. With ``overwrite`` it replaces one that is there,
+    but for folds.csv, folds.json and corrections.csv, which stay. Raises FoldwiseError for a
+    folder that is there, a file that is not a zip, whatever in it is unsafe or damaged, and a full
+    disk; UsageError without a ``source``.
+    """
+    folder = folder_of(slug)
+    if source is None:
+        raise UsageError(
+            f"download competition={slug} wants the zip as from=FILE.zip: get it from the "
+            "competition's Data page"
+        )
+    _refuse_taken(folder, overwrite)
+    with _opened(source) as archive:
+        members = members_of(archive, source)
+        try:
+            with new_folder(folder, replace=overwrite, keep=OURS) as new:
+                unpack(archive, members, source, new)
+        except FileExistsError:
+            _refuse_taken(folder, overwrite)
+            raise
+    print(_summary(folder, members, source))
+    return folder
+
+
+def _opened(source: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(source)
+    except FileNotFoundError:
+        raise FoldwiseError(
+            f"from={source}: there is no such file: give the path of a zip"
+        ) from None
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise FoldwiseError(
+            f"{shown(source)} is not a zip, or only a part of one ({error}): download it again"
+        ) from error
+    except OSError as error:
+        raise FoldwiseError(
+            f"{shown(source)} cannot be read ({error.strerror}): give the path of a zip"
+        ) from error
+
+
+def _refuse_taken(folder: Path, overwrite: bool) -> None:
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise FoldwiseError(
+            f"{shown(folder)} is a link or a file: remove it, then repeat the command"
+        )
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise FoldwiseError(
+            f"{shown(folder)} is there already: overwrite=true replaces Kaggle's files in it and "
+            f"keeps {', '.join(OURS)}"
+        )
+
+
+def _summary(folder: Path, members: list[Member], source: Path) -> str:
+    counts = Counter(m.path.parts[0] + "/" for m in members if len(m.path.parts) > 1)
+    tables = sorted(m.path.name for m in members if len(m.path.parts) == 1)
+    there = [f"{name} ({count:,} files)" for name, count in sorted(counts.items())] + tables
+    size = sum(m.info.file_size for m in members) / 2**20
+    return (
+        f"{shown(folder)}: {len(members):,} files, {size:,.0f} MB, from {source.name}: "
+        f"{first_few(there, 10)}"
+    )

@@ -1,0 +1,267 @@
+"""The run store: the only code that knows the layout of oof/.
+
+A table of predictions has the columns of DESIGN: ``id`` (text), ``fold`` and ``label`` (OOF only),
+then ``prob_<class>`` (float32). Its provenance travels in the parquet file's metadata.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+
+from foldwise import compose
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, first_few
+from foldwise.files import atomic, home, read_json, shown, write_bytes, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a table or a model was made from. No name, time, host or path: same result, same bytes.
+
+    ``held_out``: the folds whose labels reached neither the network nor its initial weights, its
+    teacher, its pseudo-labels, nor a parameter fitted on them.
+    ``prior``: ids whose image could not be used, so that their row is the class prior.
+    """
+
+    fold: int | None
+    recipe_hash: str
+    folds_hash: str
+    held_out: list[int]
+    prior: list[str] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+def write_table(path: Path, frame: pd.DataFrame, provenance: Provenance) -> None:
+    """Write a prediction table: equal frames and provenance give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    types = [
+        (c, pa.string() if c in ("id", "label") else table.schema.field(c).type) for c in frame
+    ]
+    table = table.cast(pa.schema(types)).replace_schema_metadata({"foldwise": provenance.to_json()})
+    with atomic(path) as file:
+        pq.write_table(table, file)
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, Provenance]:
+    """A prediction table and its provenance. Raises FoldwiseError: missing, or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _readable(path, pa.ArrowException):
+        table = pq.read_table(path)
+        fields = json.loads(table.schema.metadata[b"foldwise"])
+        return table.to_pandas(), Provenance(**fields)
+
+
+def read_provenance(path: Path) -> Provenance:
+    """A table's provenance alone: cheap, however long the table is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _readable(path, pa.ArrowException):
+        return Provenance(**json.loads(pq.read_schema(path).metadata[b"foldwise"]))
+
+
+@contextlib.contextmanager
+def _readable(path: Path, kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FoldwiseError(f"{shown(path)} is not there; train that fold first") from error
+    except (kind, TypeError, KeyError, ValueError, OSError) as error:
+        raise FoldwiseError(
+            f"{shown(path)} is not a table of foldwise ({error}); "
+            "train that fold again with overwrite=true"
+        ) from error
+
+
+def prob_columns(classes: list[str]) -> list[str]:
+    return [f"prob_{name}" for name in classes]
+
+
+def _combined(parts: list[Provenance]) -> Provenance:
+    """The provenance of a table made of several: held out is only what every part holds out."""
+    held_out = sorted(set.intersection(*(set(part.held_out) for part in parts)))
+    prior = sorted({name for part in parts for name in part.prior})
+    fold = parts[0].fold if len(parts) == 1 else None
+    return dataclasses.replace(parts[0], fold=fold, held_out=held_out, prior=prior)
+
+
+class Run:
+    """One folder under oof/: a recipe trained on some folds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = home() / "oof" / name
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.yaml"
+
+    def fold_folder(self, fold: int) -> Path:
+        return self.folder / f"fold{fold}"
+
+    def config(self) -> Config:
+        """The resolved config. Raises FoldwiseError, with the nearest run, where there is none."""
+        if not self.config_file.is_file():
+            from foldwise.errors import nearest
+
+            known = sorted(p.parent.name for p in self.folder.parent.glob("*/config.yaml"))
+            raise FoldwiseError(
+                f"there is no run '{self.name}' in {shown(self.folder.parent)}"
+                f"{nearest(self.name, known)}"
+            )
+        return compose.load_config(self.config_file)
+
+    def begin(self, config: Config, environment: dict[str, Any], folds: list[int]) -> None:
+        """Make the run, or go on with it; ``config`` is the resolved one.
+
+        With ``config.overwrite`` the named folds' results are removed. Raises FoldwiseError where
+        finished folds were made by another recipe, with the differing settings named.
+        """
+        started = self.started()
+        if config.debug and started:
+            shutil.rmtree(self.folder)
+            started = []
+        if started and self.config_file.is_file():
+            self._same_recipe(
+                config, [k for k in started if not config.overwrite or k not in folds]
+            )
+        if config.overwrite:
+            for fold in set(folds) & set(started):
+                shutil.rmtree(self.fold_folder(fold))
+        if not self.started() or not self.config_file.is_file():
+            write_json(self.folder / "environment.json", environment)
+            write_text(self.config_file, compose.to_yaml(config))
+
+    def _same_recipe(self, config: Config, kept: list[int]) -> None:
+        stored = self.config()
+        changed = compose.differences(stored, config)
+        if changed and kept:
+            folds = first_few(kept)
+            raise FoldwiseError(
+                f"{shown(self.folder)} was made by another recipe (folds {folds}): "
+                f"{'; '.join(changed)}. Give this one a name of its own with run=NAME, "
+                "or train all those folds again with overwrite=true"
+            )
+
+    def started(self) -> list[int]:
+        """Folds with anything on disk, finished or not."""
+        names = (p.name.removeprefix("fold") for p in self.folder.glob("fold*") if p.is_dir())
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def finished(self) -> list[int]:
+        """Folds that are done: their model is written after everything else."""
+        return [k for k in self.started() if (self.fold_folder(k) / "model.safetensors").is_file()]
+
+    @contextlib.contextmanager
+    def fold_log(self, fold: int) -> Iterator[TextIO]:
+        """fold<k>/train.log, open for appending and locked: two processes never train one fold."""
+        import fcntl
+
+        path = self.fold_folder(fold) / "train.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", buffering=1) as log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FoldwiseError(
+                    f"fold {fold} of {self.name} is being trained by another process; "
+                    "name other folds, or another run with run=NAME"
+                ) from error
+            yield log
+
+    def write_metrics(self, fold: int, history: list[dict[str, Any]]) -> None:
+        """metrics.csv: a row an epoch."""
+        text = io.StringIO()
+        pd.DataFrame(history).to_csv(text, index=False, lineterminator="\n")
+        write_text(self.fold_folder(fold) / "metrics.csv", text.getvalue())
+
+    def write_predictions(
+        self, fold: int, name: str, frame: pd.DataFrame, provenance: Provenance
+    ) -> None:
+        """fold<k>/oof.parquet or fold<k>/test.parquet, as ``name`` says."""
+        write_table(self.fold_folder(fold) / f"{name}.parquet", frame, provenance)
+
+    def checkpoint(self, fold: int) -> Path:
+        """fold<k>/last.ckpt, which exists while the fold is unfinished."""
+        return self.fold_folder(fold) / "last.ckpt"
+
+    def metrics(self, fold: int) -> pd.DataFrame:
+        return pd.read_csv(self.fold_folder(fold) / "metrics.csv")
+
+    def provenance(self, fold: int) -> Provenance:
+        """Of a finished fold, read without its table."""
+        return read_provenance(self.fold_folder(fold) / "oof.parquet")
+
+    def write_model(self, fold: int, tensors: dict[str, Any], provenance: Provenance) -> None:
+        """model.safetensors, the mark of a finished fold: to be written last.
+
+        ``tensors``: a torch state dict. One metadata key, since the format keeps no order among
+        several and equal models must have equal bytes.
+        """
+        from safetensors.torch import save
+
+        # Copies: the format takes neither channels_last tensors nor two names for one memory.
+        plain = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
+        data = save(plain, metadata={"foldwise": provenance.to_json()})
+        write_bytes(self.fold_folder(fold) / "model.safetensors", data)
+
+    def combine(self, ids: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds."""
+        folds = self.finished()
+        tables = [read_table(self.fold_folder(k) / "oof.parquet") for k in folds]
+        together = _combined([provenance for _, provenance in tables])
+        oof = pd.concat([frame for frame, _ in tables], ignore_index=True)
+        order = {name: position for position, name in enumerate(ids)}
+        oof = oof.iloc[np.argsort([order[name] for name in oof["id"]], kind="stable")]
+        oof = oof.reset_index(drop=True)
+        write_table(self.folder / "oof.parquet", oof, together)
+        if not (self.fold_folder(folds[0]) / "test.parquet").is_file():
+            return oof, None
+        test, provenances = self._mean_test(folds)
+        write_table(self.folder / "test.parquet", test, _combined(provenances))
+        return oof, test
+
+    def _mean_test(self, folds: list[int]) -> tuple[pd.DataFrame, list[Provenance]]:
+        """The mean of the folds' test probabilities, one table in memory beside the sum."""
+        mean, provenance = read_table(self.fold_folder(folds[0]) / "test.parquet")
+        provenances = [provenance]
+        columns = [c for c in mean if c.startswith("prob_")]
+        total = np.array(mean[columns], np.float64)
+        for fold in folds[1:]:
+            table, provenance = read_table(self.fold_folder(fold) / "test.parquet")
+            if not table["id"].equals(mean["id"]):
+                raise FoldwiseError(
+                    f"the test ids of fold {fold} of {self.name} are not those of fold {folds[0]}; "
+                    f"train fold {fold} again with overwrite=true"
+                )
+            provenances.append(provenance)
+            total += table[columns].to_numpy(np.float64)
+        total /= total.sum(axis=1, keepdims=True)
+        mean[columns] = total.astype(np.float32)
+        return mean, provenances
+
+    def write_scores(self, scores: dict[str, Any]) -> None:
+        write_json(self.folder / "scores.json", scores)
+
+    def scores(self) -> Any:
+        return read_json(self.folder / "scores.json")
+
+    def test_table(self) -> tuple[pd.DataFrame, Provenance]:
+        """The run's test probabilities: the mean over its folds."""
+        return read_table(self.folder / "test.parquet")

@@ -1,0 +1,70 @@
+"""last.ckpt: everything that shapes the result, so that a broken fold goes on as if never broken.
+
+Randomness is a function of seed, fold, epoch and step, so no generator's state is in it.
+"""
+
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foldwise.errors import FoldwiseError
+from foldwise.files import atomic, shown
+from foldwise.training.ema import Ema
+
+
+@dataclass
+class State:
+    """A fold in training: the next step to take, and all that the steps before have made."""
+
+    network: nn.Module
+    ema: Ema | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    losses: Tensor  # float32 (steps of an epoch,) on the device: this epoch's, up to `step`
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch, for metrics.csv
+
+    def result(self) -> nn.Module:
+        """The network that predicts: the average of the weights where there is one."""
+        return self.ema.network if self.ema else self.network
+
+
+def save(path: Path, identity: str, state: State) -> None:
+    """Write the state; ``identity`` says which recipe and folds it belongs to."""
+    content = {
+        "identity": identity,
+        "network": state.network.state_dict(),
+        "ema": state.ema.network.state_dict() if state.ema else {},
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "losses": state.losses,
+        "epoch": state.epoch,
+        "step": state.step,
+        "history": state.history,
+    }
+    with atomic(path) as file:
+        torch.save(content, file)
+
+
+def load(path: Path, identity: str, state: State) -> None:
+    """Fill ``state`` from the file. Raises FoldwiseError: damaged, or another recipe's."""
+    way_on = f"delete {shown(path)} to train this fold from its beginning"
+    try:
+        content = torch.load(path, map_location=state.losses.device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise FoldwiseError(f"{shown(path)} cannot be read ({error}); {way_on}") from error
+    if content["identity"] != identity:
+        raise FoldwiseError(f"{shown(path)} belongs to another recipe or split; {way_on}")
+    state.network.load_state_dict(content["network"])
+    if state.ema:
+        state.ema.network.load_state_dict(content["ema"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    state.scaler.load_state_dict(content["scaler"])
+    state.losses.copy_(content["losses"])
+    state.epoch, state.step = content["epoch"], content["step"]
+    state.history = content["history"]

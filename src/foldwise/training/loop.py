@@ -1,0 +1,161 @@
+"""The training loop: one for every device, model and data set."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from foldwise import interrupt
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, Interrupted
+from foldwise.images.augment import Normalize, augment
+from foldwise.images.load import Images
+from foldwise.training.checkpoint import State
+from foldwise.training.device import autocast, seed_for
+from foldwise.training.progress import Progress
+from foldwise.training.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a fold trains on: ``rows`` of ``images``, with ``targets`` for all of the images."""
+
+    fold: int
+    rows: np.ndarray  # int64, the training rows
+    images: Images
+    targets: Tensor  # int64 (images,) on the device
+    normalize: Normalize
+    device: torch.device
+
+
+def epoch_steps(rows: int, config: Config) -> int:
+    """Steps in an epoch: whole batches only, or one short batch where there is no whole one."""
+    steps = max(1, rows // config.train.batch_size)
+    return min(2, steps) if config.debug else steps
+
+
+def epochs_of(config: Config) -> int:
+    return 1 if config.debug else config.train.epochs
+
+
+def fit(
+    config: Config,
+    material: Material,
+    state: State,
+    progress: Progress,
+    evaluate: Callable[[State], dict[str, float]],
+    save: Callable[[State], None],
+) -> None:
+    """Train from where ``state`` stands to the last epoch.
+
+    ``evaluate`` gives an epoch's columns of metrics.csv beyond the loop's own (the caller adds the
+    last epoch's, from the predictions that it makes anyway); ``save`` is called at the end of each
+    epoch, and when a signal asks to stop. Raises FoldwiseError when the loss is
+    not finite, Interrupted after a signal.
+    """
+    with interrupt.deferred():
+        while state.epoch < epochs_of(config):
+            began, first = time.monotonic(), state.step
+            for rows, batch in _batches(config, material, state):
+                step(config, material, state, rows, batch)
+                progress.advance(len(rows))
+                if progress.due():
+                    loss = _finite_loss(config, state)
+                    progress.show(state.epoch, epochs_of(config), loss, _rate(state))
+                if interrupt.pending():
+                    break
+            if state.step == len(state.losses):
+                _finite_loss(config, state)
+                _end_epoch(config, material, state, time.monotonic() - began, first, evaluate)
+                last = state.epoch == epochs_of(config)
+                progress.line(_epoch_line(config, material.fold, state), last)
+            save(state)
+            if interrupt.pending():
+                raise Interrupted(interrupt.pending())
+
+
+def step(config: Config, material: Material, state: State, rows: np.ndarray, batch: Tensor) -> None:
+    """One batch: forward, backward, update. Nothing in here waits for the device."""
+    steps = len(state.losses)
+    position = state.epoch * steps + state.step
+    torch.manual_seed(seed_for(config.seed, material.fold, state.epoch, state.step))
+    rate = learning_rate(
+        position, epochs_of(config) * steps, steps, config.optimizer.lr, config.schedule
+    )
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
+    targets = material.targets[torch.from_numpy(rows).to(material.device, non_blocking=True)]
+    pixels = material.normalize(augment(batch, config.augment))
+    with autocast(material.device, config.train.precision):
+        logits = state.network(pixels)
+    loss = functional.cross_entropy(logits.float(), targets, label_smoothing=config.loss.smoothing)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()
+    if config.optimizer.clip:
+        state.scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    if state.ema:
+        state.ema.update(position)
+    state.losses[state.step] = loss.detach()
+    state.step += 1
+
+
+def _batches(
+    config: Config, material: Material, state: State
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """The epoch's batches that are still to come, in an order that only the seed decides."""
+    key = (config.seed, material.fold, state.epoch)
+    order = np.random.default_rng(seed_for(*key)).permutation(material.rows)
+    size = config.train.batch_size
+    parts = [order[n * size : (n + 1) * size] for n in range(state.step, len(state.losses))]
+    return zip(parts, material.images.batches(parts), strict=True)
+
+
+def _rate(state: State) -> float:
+    return float(state.optimizer.param_groups[-1]["lr"])
+
+
+def _finite_loss(config: Config, state: State) -> float:
+    """The mean loss of the epoch so far. Raises FoldwiseError where a step's loss is not finite."""
+    losses = state.losses[: state.step].cpu()
+    bad = (~torch.isfinite(losses)).nonzero()
+    if len(bad):
+        raise FoldwiseError(
+            f"the loss is {losses[bad[0]].item()} at step {int(bad[0]) + 1} of epoch "
+            f"{state.epoch + 1} (learning rate {_rate(state):.2g}): try a smaller optimizer.lr "
+            f"(now {config.optimizer.lr:g}), optimizer.clip=1 (now {config.optimizer.clip:g}) "
+            f"or train.precision=fp32 (now {config.train.precision})"
+        )
+    return float(losses.mean())
+
+
+def _end_epoch(
+    config: Config,
+    material: Material,
+    state: State,
+    seconds: float,
+    first: int,
+    evaluate: Callable[[State], dict[str, float]],
+) -> None:
+    """Add the epoch's row to the history and stand at the beginning of the next."""
+    images = (state.step - first) * min(config.train.batch_size, len(material.rows))
+    row = {"epoch": state.epoch + 1, "train_loss": float(state.losses.mean()), "lr": _rate(state)}
+    row |= {"images_per_second": round(images / seconds, 1), "seconds": round(seconds, 3)}
+    state.epoch, state.step = state.epoch + 1, 0
+    every = config.train.eval_every
+    if every and state.epoch % every == 0 and state.epoch < epochs_of(config):
+        row |= evaluate(state)
+    state.history.append(row)
+
+
+def _epoch_line(config: Config, fold: int, state: State) -> str:
+    row = state.history[-1]
+    values = ", ".join(f"{k} {row[k]:.4f}" for k in row if k.startswith(("train_", "val_")))
+    speed = f"{row['images_per_second']:,.0f} images/s"
+    return f"fold {fold}, epoch {row['epoch']}/{epochs_of(config)}: {values}, {speed}"

@@ -1,0 +1,57 @@
+"""What a person sees while a fold trains: a bar on a terminal, now and then a line elsewhere."""
+
+import sys
+import time
+from typing import TextIO
+
+LOOK = 2.0  # seconds between readings of the loss: each makes the processor wait for the device
+
+
+class Progress:
+    """One fold's bar or lines on stderr; every line also goes to the fold's train.log."""
+
+    def __init__(self, fold: int, total: int, done: int, log: TextIO) -> None:
+        """``total``: images that the fold's training sees over all epochs; ``done``: so far."""
+        self.fold, self.log = fold, log
+        self.terminal = sys.stderr.isatty()
+        self.read_at = self.said_at = time.monotonic()
+        self.bar = None
+        if self.terminal:
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=total, initial=done, desc=f"fold {fold}", unit=" images", leave=False,
+                unit_scale=True, dynamic_ncols=True,
+            )  # fmt: skip
+
+    def advance(self, images: int) -> None:
+        if self.bar is not None:
+            self.bar.update(images)
+
+    def due(self) -> bool:
+        """Whether it is time to read the loss."""
+        now = time.monotonic()
+        if now - self.read_at < LOOK:
+            return False
+        self.read_at = now
+        return True
+
+    def show(self, epoch: int, epochs: int, loss: float, rate: float) -> None:
+        if self.bar is not None:
+            self.bar.set_description(f"fold {self.fold}, epoch {epoch + 1}/{epochs}", refresh=False)
+            self.bar.set_postfix_str(f"loss {loss:.4f}, lr {rate:.1e}")
+
+    def line(self, text: str, last: bool = False) -> None:
+        """A line an epoch: all of them in the log, one every few seconds where there is no bar."""
+        self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        now = time.monotonic()
+        if not self.terminal and (last or now - self.said_at >= 5):
+            self.said_at = now
+            print(text, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,86 @@
+"""What a run has to show once its folds are trained: scores, the submission, a short table."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from foldwise.competition.folds import FrozenFolds
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.metrics import METRICS, score
+from foldwise.competition.submission import write_submission
+from foldwise.config import Config
+from foldwise.errors import first_few
+from foldwise.files import home, shown
+from foldwise.runs import Run, prob_columns
+
+
+def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) -> None:
+    """Write the run's oof.parquet, test.parquet and scores.json, and print the table.
+
+    With all folds there, also submissions/<run>.csv.
+    """
+    oof, test = run.combine(data.train["id"].tolist())
+    scores = fold_scores(oof, config)
+    run.write_scores(scores)
+    places = [f"tables and scores in {shown(run.folder)}"]
+    if test is not None and len(run.finished()) == split.k:
+        path = home() / "submissions" / f"{run.name}.csv"
+        write_submission(data, test, config.competition.submission, path)
+        places.append(f"submission in {shown(path)}")
+    print(_table(run, scores))
+    _, provenance = run.test_table() if test is not None else (None, None)
+    if provenance is not None and provenance.prior:
+        names = first_few(provenance.prior)
+        print(f"{len(provenance.prior)} test rows got the class prior: {names}")
+    print("; ".join(places))
+
+
+def fold_scores(oof: pd.DataFrame, config: Config) -> dict[str, object]:
+    """scores.json: the metric of each fold, their mean and standard deviation, and of all rows."""
+    metric, classes = config.competition.metric, config.competition.classes
+    labels = oof["label"].map({name: number for number, name in enumerate(classes)}).to_numpy()
+    probs = oof[prob_columns(classes)].to_numpy()
+    folds = {}
+    for fold in sorted(oof["fold"].unique()):
+        rows = np.flatnonzero(oof["fold"] == fold)
+        folds[str(fold)] = _number(score(metric, labels[rows], probs[rows]))
+    known = [value for value in folds.values() if value is not None]
+    return {
+        "metric": metric,
+        "greater_is_better": METRICS[metric].greater_is_better,
+        "folds": folds,
+        "mean": float(np.mean(known)) if known else None,
+        "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        "oof": _number(score(metric, labels, probs)),
+        "selection": "ema" if config.train.ema else "last",
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: a score that is not defined (one class in a fold) is null."""
+    return None if math.isnan(value) else float(value)
+
+
+def _table(run: Run, scores: dict[str, object]) -> str:
+    lines = [f"{'fold':>6} {scores['metric']:>10} {'epochs':>7} {'images/s':>9} {'time':>8}"]
+    folds = scores["folds"]
+    assert isinstance(folds, dict)
+    for fold, value in folds.items():
+        metrics = run.metrics(int(fold))
+        speed, seconds = metrics["images_per_second"].median(), metrics["seconds"].sum()
+        lines.append(
+            f"{fold:>6} {_shown(value):>10} {len(metrics):>7} {speed:>9,.0f} {_time(seconds):>8}"
+        )
+    spread = f"mean {_shown(scores['mean'])} ± {_shown(scores['std'])}"
+    lines.append(f"{'OOF':>6} {_shown(scores['oof']):>10}  {spread}")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "-"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,184 @@
+"""The main job: from a config to trained folds, tables, scores and a submission."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from foldwise import compose
+from foldwise.competition import layout
+from foldwise.competition.folds import FrozenFolds, frozen_folds
+from foldwise.competition.layout import CompetitionData
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, first_few
+from foldwise.files import home, shown, write_text
+from foldwise.images.decode import find_broken, native_size
+from foldwise.images.load import StreamedImages, open_images, threads
+from foldwise.models.build import automatic_model, check_model
+from foldwise.runs import Run
+from foldwise.training.device import automatic_precision, describe, pick_device, prepare
+from foldwise.training.fold import Job, train_fold
+from foldwise.training.results import finish
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
+
+
+def train(config: Config) -> None:
+    """Train the folds that ``config.fold`` names and that are not finished, and write the results.
+
+    Creates oof/<run>/ and, once all folds are there, submissions/<run>.csv. Finished folds are
+    skipped, or trained again with ``config.overwrite``. Raises FoldwiseError, UsageError,
+    Interrupted.
+    """
+    data = layout.load(config)
+    split = frozen_folds(data, config)
+    folds = compose.parse_folds(config.fold, split.k)
+    run, device = Run(config.run), pick_device(config.train.device)
+    decide(config, data, run, device)
+    check_model(config.model)
+    usable = _usable_test_rows(config, data)
+    _same_split(config, run, split, folds)
+    run.begin(config, {**describe(device), **software()}, folds)
+    waiting = [k for k in folds if k not in run.finished()]
+    if waiting:
+        _announce(config, data, device, waiting)
+        job = _job(config, run, data, split, device, usable)
+        for fold in waiting:
+            train_fold(job, fold)
+    else:
+        print(f"{run.name}: folds {first_few(folds)} are finished (overwrite=true trains again)")
+    finish(run, config, data, split)
+
+
+def decide(config: Config, data: CompetitionData, run: Run, device: torch.device) -> None:
+    """Replace every automatic setting: by the run's own decision, or by one made now."""
+    if run.config_file.is_file() and not config.overwrite and not config.debug:
+        compose.adopt(config, run.config())
+    if config.competition.metric == "auto":
+        config.competition.metric = "accuracy"
+    config.competition.classes = config.competition.classes or data.classes
+    if not config.images.size:
+        config.images.size = native_size(data.train["file"].tolist(), config.model.in_chans)
+    if config.model.name == "auto":
+        config.model.name = automatic_model(config.images.size)
+    if config.train.precision == "auto":
+        config.train.precision = automatic_precision(device)
+    if config.train.precision == "fp16" and device.type == "cpu":
+        raise FoldwiseError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
+
+
+def _same_split(config: Config, run: Run, split: FrozenFolds, folds: list[int]) -> None:
+    """Refuse to put folds of two splits into one run."""
+    if config.debug:
+        return
+    kept = [k for k in run.finished() if not (config.overwrite and k in folds)]
+    other = [k for k in kept if run.provenance(k).folds_hash != split.hash]
+    if other:
+        raise FoldwiseError(
+            f"folds {first_few(other)} of {run.name} were trained on another split or other labels "
+            "than folds.csv now has: give this run a name of its own with run=NAME, "
+            "or train all its folds again with overwrite=true"
+        )
+
+
+def _usable_test_rows(config: Config, data: CompetitionData) -> np.ndarray:
+    """Positions of the test rows with an image that decodes; every image is decoded to find out.
+
+    Raises FoldwiseError naming the images that do not decode.
+    """
+    test = [] if data.test is None else data.test["file"].tolist()
+    train = data.train["file"].tolist()
+    memory = data.folder / ".images-decode"
+    broken = find_broken([*train, *filter(None, test)], threads(config.images.workers), memory)
+    fatal = broken
+    if config.images.broken == "prior":
+        wanted = set(train)
+        fatal = {path: reason for path, reason in broken.items() if path in wanted}
+    if fatal:
+        _refuse(config, fatal)
+    if broken:
+        print(f"{len(broken)} test images do not decode and get the class prior", file=sys.stderr)
+    return np.array([n for n, path in enumerate(test) if path and path not in broken], np.int64)
+
+
+def _refuse(config: Config, broken: dict[str, str]) -> None:
+    names = [f"{shown(Path(path))} {reason}" for path, reason in broken.items()]
+    everything = ""
+    if len(names) > 20:
+        listing = home() / "oof" / f"{config.run}.broken.txt"
+        write_text(listing, "\n".join(names) + "\n")
+        everything = f" (all of them in {shown(listing)})"
+    raise FoldwiseError(
+        f"{len(names)} images do not decode: {first_few(names, 20)}{everything}; restore them, "
+        "or delete them and use images.missing=drop; broken test images alone can get "
+        "the class prior with images.broken=prior"
+    )
+
+
+def _job(
+    config: Config,
+    run: Run,
+    data: CompetitionData,
+    split: FrozenFolds,
+    device: torch.device,
+    usable: np.ndarray,
+) -> Job:
+    prepare(config.train)
+    size, channels = config.images.size, config.model.in_chans
+    workers = threads(config.images.workers)
+    resident = 0.0 if config.debug else config.images.resident_gb
+    position = {name: number for number, name in enumerate(config.competition.classes)}
+    files = data.train["file"].tolist()
+    test = None
+    if data.test is not None:
+        test = StreamedImages(data.test["file"].tolist(), size, channels, device, workers)
+    return Job(
+        config=config,
+        run=run,
+        data=data,
+        split=split,
+        device=device,
+        labels=np.array(data.train["label"].map(position), np.int64),
+        images=open_images(files, size, channels, device, workers, resident),
+        test_images=test,
+        test_rows=usable,
+    )
+
+
+def _announce(
+    config: Config, data: CompetitionData, device: torch.device, folds: list[int]
+) -> None:
+    test = "no test images" if data.test is None else f"{len(data.test):,} test images"
+    print(
+        f"{config.run}: {len(data.train):,} training and {test}, {len(data.classes)} classes\n"
+        f"{config.model.name} at {config.images.size} pixels, {config.train.precision} on "
+        f"{device.type}, folds {', '.join(map(str, folds))}",
+        file=sys.stderr,
+    )
+    if data.dropped:
+        print(
+            f"{len(data.dropped)} training rows without an image are left out: "
+            f"{first_few(data.dropped)}",
+            file=sys.stderr,
+        )
+
+
+def software() -> dict[str, str]:
+    """Versions of what shapes the result, and the commit of the code, for environment.json."""
+    facts = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "?"
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        facts["commit"] = done.stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # no git, or no clone: nothing depends on it
+        facts["commit"] = ""
+    return facts

@@ -1,0 +1,187 @@
+"""A submission has the sample's columns, rows and order; values go by id."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.submission import submission_table, write_submission
+from foldwise.errors import FoldwiseError, UsageError
+
+
+def names(folder):
+    """What is in a folder, hidden files too, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def build(tmp_path):
+    """A competition with the given sample, and predictions for it in another row order."""
+
+    def make(classes, sample, probs, ids=("7", "03", "a/b.png")):
+        test = pd.DataFrame({"id": sorted(ids), "file": ""})
+        frame = None if sample is None else pd.DataFrame(sample, dtype=str)
+        data = CompetitionData(tmp_path, pd.DataFrame(), test, frame, classes, [])
+        columns = {
+            f"prob_{name}": np.float32([row[i] for row in probs]) for i, name in enumerate(classes)
+        }
+        predicted = pd.DataFrame({"id": list(ids), **columns})
+        return data, predicted.iloc[[2, 0, 1]].reset_index(drop=True)
+
+    return make
+
+
+THREE = [[0.1, 0.7, 0.2], [0.5, 0.25, 0.25], [0.0, 0.0, 1.0]]  # of 7, 03 and a/b.png
+TWO = [[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]]
+IDS = ["a/b.png", "7", "03"]  # the sample's order
+
+
+@pytest.mark.parametrize("kind", ["auto", "label"])
+def test_labels(build, kind):
+    data, test = build(["cat", "dog", "emu"], {"Image": IDS, "Breed": ["dog"] * 3}, THREE)
+    table = submission_table(data, test, kind)
+    assert list(table.columns) == ["Image", "Breed"]
+    assert table.to_numpy().tolist() == [["a/b.png", "emu"], ["7", "dog"], ["03", "cat"]]
+
+
+@pytest.mark.parametrize("cells", ["1", "0"])
+def test_integers_are_labels(build, cells):
+    data, test = build(["0", "1"], {"id": IDS, "label": [cells] * 3}, TWO)
+    assert submission_table(data, test, "auto")["label"].tolist() == ["0", "1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells"),
+    [(["0", "1"], "0.5"), (["0", "1"], "0.0"), (["cat", "dog"], "0"), (["n", "y"], "1e-1")],
+)
+def test_numbers_are_the_probability_of_the_second_class(build, classes, cells):
+    data, test = build(classes, {"id": IDS, "label": [cells] * 3}, TWO)
+    table = submission_table(data, test, "auto")
+    assert table["id"].tolist() == IDS and table["label"].tolist() == [0.5, 0.75, 0.0]
+
+
+def test_probability_by_setting(build):
+    data, test = build(["0", "1"], {"id": IDS, "label": ["0"] * 3}, TWO)
+    assert submission_table(data, test, "probability")["label"].tolist() == [0.5, 0.75, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        (["cat", "dog", "emu"], ["emu", "cat", "dog"]),
+        (["0", "1", "10"], ["c10", "c0", "c1"]),
+        (["cat", "dog", "emu"], ["prob of dog", "prob of cat", "prob of emu"]),
+    ],
+)
+def test_a_column_a_class(build, classes, columns):
+    data, test = build(
+        classes, {columns[0]: ["0"] * 3, "id": IDS, **{c: ["0"] * 3 for c in columns[1:]}}, THREE
+    )
+    table = submission_table(data, test, "auto")
+    assert list(table.columns) == [columns[0], "id", *columns[1:]]
+    probs = dict(zip(["7", "03", "a/b.png"], THREE, strict=True))
+    for _, row in table.iterrows():
+        for column in columns:
+            name = max((c for c in classes if column.endswith(c)), key=len)
+            assert row[column] == pytest.approx(probs[row["id"]][classes.index(name)])
+
+
+def test_written_file(build, tmp_path):
+    data, test = build(["cat", "dog"], {"id": IDS, "y": ["0.5"] * 3}, TWO)
+    write_submission(data, test, "auto", tmp_path / "submissions" / "run.csv")
+    text = (tmp_path / "submissions" / "run.csv").read_bytes()
+    assert text == b"id,y\na/b.png,0.5\n7,0.75\n03,0.0\n"
+    assert names(tmp_path / "submissions") == ["run.csv"]
+
+
+def test_without_a_sample(build):
+    data, test = build(["cat", "dog"], None, TWO)
+    assert submission_table(data, test, "auto").to_numpy().tolist() == [
+        ["03", "cat"],
+        ["7", "dog"],
+        ["a/b.png", "cat"],
+    ]
+    assert submission_table(data, test, "probability")["label"].tolist() == [0.0, 0.75, 0.5]
+    assert list(submission_table(data, test, "columns").columns) == ["id", "cat", "dog"]
+
+
+def test_no_test_set(build, tmp_path):
+    data = CompetitionData(tmp_path, pd.DataFrame(), None, None, ["a", "b"], [])
+    with pytest.raises(FoldwiseError, match="has no test set"):
+        submission_table(data, pd.DataFrame(), "auto")
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "error", "message"),
+    [
+        (
+            {"id": IDS, "x": ["?"] * 3},
+            "auto",
+            FoldwiseError,
+            "columns id, x and in 'x' the value '\\?', which is no class: say .* competition.submission=label, probability or columns",
+        ),
+        (
+            {"id": IDS, "x": ["0.5"] * 3},
+            "auto",
+            FoldwiseError,
+            "the value '0.5', which is no class",
+        ),
+        (
+            {"id": IDS, "x": ["0"] * 3, "y": ["0"] * 3},
+            "auto",
+            FoldwiseError,
+            "columns id, x, y: say",
+        ),
+        (
+            {"id": IDS, "x": ["0"] * 3, "y": ["0"] * 3},
+            "label",
+            UsageError,
+            "competition.submission=label does not fit .* id, x, y",
+        ),
+        (
+            {"id": IDS, "x": ["0"] * 3},
+            "columns",
+            UsageError,
+            "competition.submission=columns does not fit",
+        ),
+        ({"id": IDS}, "auto", FoldwiseError, "the sample submission has the columns id: say"),
+        (
+            {"id": IDS, "x": ["0"] * 3},
+            "probability",
+            UsageError,
+            "is for two classes, here are 3: say label or columns",
+        ),
+    ],
+)
+def test_sample_that_does_not_fit(build, sample, kind, error, message):
+    data, test = build(["cat", "dog", "emu"], sample, THREE)
+    with pytest.raises(error, match=message) as caught:
+        submission_table(data, test, kind)
+    assert type(caught.value) is error and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[1:], "lack 1 ids of the test set: a/b.png: predict"),
+        (
+            lambda t: pd.concat([t, t[:1].assign(id="new")]),
+            "have 1 ids that are not in the test set: new",
+        ),
+        (lambda t: pd.concat([t, t[1:2]]), "have 1 ids more than once: 7"),
+        (
+            lambda t: t.assign(prob_dog=np.nan),
+            "3 test ids have probabilities that are not finite: a/b.png, 7, 03",
+        ),
+        (lambda t: t.assign(prob_dog=[0, np.inf, 0]), "1 test ids have .* not finite: 7"),
+        (
+            lambda t: t.drop(columns="prob_dog"),
+            "have no column prob_dog: they were made for other classes",
+        ),
+    ],
+)
+def test_predictions_that_do_not_fit(build, tmp_path, change, message):
+    data, test = build(["cat", "dog"], {"id": IDS, "label": ["cat"] * 3}, TWO)
+    with pytest.raises(FoldwiseError, match=message):
+        write_submission(data, change(test), "auto", tmp_path / "run.csv")
+    assert names(tmp_path) == []
