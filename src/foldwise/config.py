@@ -44,9 +44,7 @@ class Images:
     size: int = between(0, 0, 4096)  # pixels a side; 0: the data's own up to 64, otherwise 224
     missing: str = one_of("error", "drop")  # drop: train rows left out, test rows get the prior
     broken: str = one_of("error", "prior")  # prior: test images get the class prior
-    resident_gb: float = between(
-        2.0, 0
-    )  # up to this size train images live on the device; 0: stream
+    resident_gb: float = between(2.0, 0)  # train images of up to this size stay on the device
     workers: int = between(0, 0, 256)  # decoding threads; 0: one a core
 
 
@@ -63,7 +61,7 @@ class Folds:
 class Augment:
     hflip: float = between(0.0, 0, 1)  # probability of a horizontal flip
     vflip: float = between(0.0, 0, 1)  # probability of a vertical flip
-    shift: float = between(0.125, 0, 0.5)  # largest shift of the crop, as a share of the side
+    shift: float = between(0.1, 0, 0.5)  # largest shift of the crop, as a share of the side
 
 
 @dataclass

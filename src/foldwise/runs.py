@@ -133,14 +133,12 @@ class Run:
         With ``config.overwrite`` the named folds' results are removed. Raises FoldwiseError where
         finished folds were made by another recipe, with the differing settings named.
         """
-        started = self.started()
-        if config.debug and started:
+        if config.debug and self.folder.is_dir():
             shutil.rmtree(self.folder)
-            started = []
+        started = self.started()
         if started and self.config_file.is_file():
-            self._same_recipe(
-                config, [k for k in started if not config.overwrite or k not in folds]
-            )
+            kept = [k for k in started if not (config.overwrite and k in folds)]
+            self._same_recipe(config, kept)
         if config.overwrite:
             for fold in set(folds) & set(started):
                 shutil.rmtree(self.fold_folder(fold))
@@ -160,9 +158,11 @@ class Run:
             )
 
     def started(self) -> list[int]:
-        """Folds with anything on disk, finished or not."""
+        """Folds with anything trained on disk, finished or not."""
         names = (p.name.removeprefix("fold") for p in self.folder.glob("fold*") if p.is_dir())
-        return sorted(int(name) for name in names if name.isdigit())
+        folds = sorted(int(name) for name in names if name.isdigit())
+        trained = ("last.ckpt", "model.safetensors")
+        return [k for k in folds if any((self.fold_folder(k) / name).is_file() for name in trained)]
 
     def finished(self) -> list[int]:
         """Folds that are done: their model is written after everything else."""

@@ -103,7 +103,10 @@ def test_interrupted_call_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_two_processes_at_once(tmp_path):
-    code = "import sys, pathlib; from foldwise.competition.digits import write_digits as w; w(pathlib.Path(sys.argv[1]))"
+    code = (
+        "import sys, pathlib; from foldwise.competition.digits import write_digits as write;"
+        "write(pathlib.Path(sys.argv[1]))"
+    )
     source = str(Path(digits.__file__).parents[2])
     command = [sys.executable, "-c", code, str(tmp_path / "input" / "digits")]
     calls = [subprocess.Popen(command, env={**os.environ, "PYTHONPATH": source}) for _ in range(2)]

@@ -147,7 +147,7 @@ def test_group_method_without_group(data, settings, method):
 
 
 def test_stratified_with_group(data, settings):
-    with pytest.raises(UsageError, match="say folds.method=stratified_group"):
+    with pytest.raises(UsageError, match=r"say folds.method=stratified_group"):
         frozen_folds(data(), settings(folds__method="stratified", folds__group="group"))
 
 
@@ -184,7 +184,7 @@ def test_read_only_folder(data, settings, monkeypatch, tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(folds_module, "write_json", refuse)
-    with pytest.raises(FoldwiseError, match="folds.json cannot be written .*copy the competition"):
+    with pytest.raises(FoldwiseError, match=r"folds.json cannot be written .*copy the competition"):
         frozen_folds(data(), settings())
     assert names(tmp_path) == []
 
@@ -251,7 +251,7 @@ def test_changed_folds_csv(data, settings, tmp_path):
     table = pd.read_csv(tmp_path / "folds.csv", dtype=str)
     table.loc[3, "fold"] = str((int(table.loc[3, "fold"]) + 1) % 5)
     table.to_csv(tmp_path / "folds.csv", index=False)
-    with pytest.raises(FoldwiseError, match="folds.csv was changed after folds.json was written"):
+    with pytest.raises(FoldwiseError, match=r"folds.csv was changed after folds.json was written"):
         frozen_folds(rows, config)
 
 
@@ -302,7 +302,7 @@ def test_damaged_folds_json(data, settings, tmp_path, text):
     rows, config = data(), settings()
     frozen_folds(rows, config)
     (tmp_path / "folds.json").write_text(text)
-    with pytest.raises(FoldwiseError, match="folds.json (is damaged|cannot be read)"):
+    with pytest.raises(FoldwiseError, match=r"folds.json (is damaged|cannot be read)"):
         frozen_folds(rows, config)
 
 
@@ -324,7 +324,7 @@ def test_supplied(data, settings, tmp_path):
     assert json.loads((tmp_path / "folds.json").read_text())["method"] == "supplied"
     assert frozen_folds(shuffled(rows), settings(folds__k=3, folds__seed=9)).hash == frozen.hash
     assert (tmp_path / "folds.csv").read_bytes() == before
-    with pytest.raises(FoldwiseError, match="frozen with folds.k=3, .* folds.k=4"):
+    with pytest.raises(FoldwiseError, match=r"frozen with folds.k=3, .* folds.k=4"):
         frozen_folds(rows, settings(folds__k=4))
     label = rows.train["label"].tolist()
     train = rows.train.assign(label=["a" if label[0] != "a" else "b", *label[1:]])

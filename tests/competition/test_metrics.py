@@ -44,7 +44,7 @@ def test_directions():
         "f1_macro": True,
         "roc_auc": True,
     }
-    labels, probs = drawn()
+    labels, _ = drawn()
     right, wrong = np.eye(4)[labels] * 0.9 + 0.025, np.eye(4)[(labels + 1) % 4] * 0.9 + 0.025
     for name, metric in METRICS.items():
         better, worse = score(name, labels, right), score(name, labels, wrong)
@@ -92,7 +92,7 @@ def test_undefined_is_nan():
 
 def test_unknown_metric():
     with pytest.raises(
-        UsageError, match="unknown metric 'acuracy': one of accuracy.*did you mean 'accuracy'"
+        UsageError, match=r"unknown metric 'acuracy': one of accuracy.*did you mean 'accuracy'"
     ):
         score("acuracy", *drawn())
 

@@ -118,7 +118,7 @@ def test_no_test_set(build, tmp_path):
             {"id": IDS, "x": ["?"] * 3},
             "auto",
             FoldwiseError,
-            "columns id, x and in 'x' the value '\\?', which is no class: say .* competition.submission=label, probability or columns",
+            r"in 'x' the value '\?', which is no class: say .* competition.submission=label",
         ),
         (
             {"id": IDS, "x": ["0.5"] * 3},

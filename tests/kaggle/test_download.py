@@ -243,7 +243,7 @@ def test_empty_zip(zipped, home):
 def test_no_source(home):
     refused(home, Path("no.zip"), "from=no.zip: there is no such file")
     refused(home, Path("input"), "input cannot be read .*give the path of a zip")
-    with pytest.raises(UsageError, match="download competition=x wants the zip as from=FILE.zip"):
+    with pytest.raises(UsageError, match=r"download competition=x wants the zip as from=FILE.zip"):
         download("x", None)
 
 

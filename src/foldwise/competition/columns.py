@@ -28,8 +28,8 @@ def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
     """The column with the image ids.
 
     By ``setting`` (``competition.columns.id``), otherwise by its name, where ``hints`` (columns
-    of the sample or test table) decide between several; a single column is it in any case.
-    Raises FoldwiseError naming the columns there.
+    of the sample, or else of the test table) decide between several; a single column is it in any
+    case. Raises FoldwiseError naming the columns there.
     """
     if setting:
         return named_column(table, setting, "competition.columns.id")

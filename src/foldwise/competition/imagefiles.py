@@ -61,11 +61,15 @@ def index_images(folder: Path) -> ImageFiles:
     """Every image file below ``folder`` (links followed, hidden names left out), sorted."""
     root = os.path.normpath(folder.absolute())
     try:
-        return ImageFiles(root, "", sorted(_walk(root, "")))
+        files = ImageFiles(root, "", sorted(_walk(root, "")))
     except OSError as error:
         raise FoldwiseError(
-            f"{error.filename} cannot be read ({error.strerror}): make it readable"
+            f"{shown(Path(error.filename))} cannot be read ({error.strerror}): make it readable"
         ) from error
+    for path in files.paths:
+        if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
+            raise FoldwiseError(f"{root} has an image whose name is not UTF-8, {path!a}: rename it")
+    return files
 
 
 def _walk(folder: str, inside: str) -> Iterator[str]:
@@ -77,7 +81,7 @@ def _walk(folder: str, inside: str) -> Iterator[str]:
                 if entry.is_symlink() and _leads_up(entry.path):
                     continue
                 yield from _walk(entry.path, f"{inside}{entry.name}/")
-            elif EXTENSION.search(entry.name):
+            elif EXTENSION.search(entry.name) and entry.is_file():
                 yield inside + entry.name
 
 

@@ -53,11 +53,12 @@ def load(config: Config) -> CompetitionData:
     if settings.slug == "digits" and not folder_of("digits").exists():
         write_digits(folder_of("digits"))
     folder = existing_folder(settings.slug)
-    paths = find_tables(folder, settings)
     files = index_images(folder)
+    paths = find_tables(folder, settings)
     sample = read_table(paths.sample) if paths.sample else None
     test_table = read_table(paths.test) if paths.test else None
-    hints = [name for table in (test_table, sample) if table for name in table.frame.columns]
+    other = sample or test_table
+    hints = other.frame.columns.tolist() if other else []
 
     images = images_of("train", files, settings.train_images)
     if paths.train is None and _are_classes(images, files, paths, config):

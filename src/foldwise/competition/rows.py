@@ -23,8 +23,8 @@ def train_rows(
 ) -> tuple[pd.DataFrame, str]:
     """The train table as columns id, label, group (with folds.group), file; and its id column.
 
-    ``file`` is '' where there is no image. ``hints`` are the columns of the sample and test table.
-    Raises FoldwiseError for columns that cannot be told, empty cells and ids that come twice.
+    ``file`` is '' where there is no image. ``hints`` are the columns of the sample, or else of the
+    test table. Raises FoldwiseError for columns that cannot be told, empty cells and doubled ids.
     """
     columns = config.competition.columns
     ids = id_column(table, columns.id, hints)

@@ -146,12 +146,16 @@ def _text(path: Path) -> str:
             f"{shown(path)} cannot be read ({error.strerror}): put a readable table there"
         ) from error
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
+        wrong = data.find(b"\0")  # UTF-16 without a mark passes for UTF-8, but for its zeros
     except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
+        wrong = error.start
+    if wrong >= 0:
+        row = data.count(b"\n", 0, wrong) + 1
         raise FoldwiseError(
             f"{shown(path)} row {row} is not UTF-8 text: save the table as CSV in UTF-8"
-        ) from error
+        )
+    return text
 
 
 def _fitted(path: Path, number: int, row: list[str], header: list[str]) -> list[str]:

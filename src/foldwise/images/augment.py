@@ -29,7 +29,7 @@ def _positions(
     batch: int, side: int, shift: float, flip: float, device: torch.device
 ) -> Tensor | None:
     """Source positions (batch, side) along one axis, or None where every image stays as it is."""
-    reach = min(round(shift * side), side - 1)
+    reach = int(shift * side)  # whole pixels: a share of less than one moves nothing
     if not reach and not flip:
         return None
     positions = torch.arange(side, device=device).expand(batch, -1)

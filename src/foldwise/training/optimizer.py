@@ -1,5 +1,6 @@
 """Optimizers through timm's factory, in their fused form where the device has one."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -17,13 +18,17 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Norms and biases get no weight decay. Raises UsageError for what the factory refuses."""
     options: dict[str, Any] = {}
-    if settings.betas:
-        options["betas"] = tuple(settings.betas)
+    if len(settings.betas) == 1:
+        raise UsageError(f"optimizer.betas={settings.betas} needs two numbers or three")
     try:
         kind = get_optimizer_class(settings.name, bind_defaults=False)
     except ValueError as error:
         hint = nearest(settings.name, map(str, list_optimizers()))
         raise UsageError(f"optimizer.name={settings.name} is none of timm's{hint}") from error
+    if settings.betas:
+        if "betas" not in inspect.signature(kind).parameters:  # timm would drop them in silence
+            raise UsageError(f"optimizer.name={settings.name} takes no optimizer.betas")
+        options["betas"] = tuple(settings.betas)
     if kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW) and device.type in FUSED:
         options["fused"] = True
     try:

@@ -1,0 +1,99 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from foldwise.images.decode import UnreadableImage, decode, find_broken, native_size
+
+RAMP = np.linspace(0, 255, 40 * 30 * 3).astype(np.uint8).reshape(40, 30, 3)
+
+
+def write(path: Path, image: np.ndarray = RAMP) -> str:
+    assert cv2.imwrite(str(path), image)
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif", "webp", "jpg"])
+def test_formats_decode_to_rgb(tmp_path: Path, ending: str) -> None:
+    image = decode(write(tmp_path / f"x.{ending}"), 3)
+    assert (image.shape, image.dtype) == ((40, 30, 3), np.uint8)
+    tolerance = 12 if ending in ("jpg", "webp") else 0
+    assert np.abs(image.astype(int) - RAMP[:, :, ::-1].astype(int)).max() <= tolerance
+
+
+def test_gray_files_and_gray_models(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.png", RAMP[:, :, 0])
+    np.testing.assert_array_equal(decode(path, 1)[:, :, 0], RAMP[:, :, 0])
+    np.testing.assert_array_equal(decode(path, 3), np.repeat(RAMP[:, :, :1], 3, axis=2))
+    assert decode(write(tmp_path / "y.png"), 1, 8).shape == (8, 8, 1)
+
+
+def test_size_resizes_both_ways(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.png")
+    assert decode(path, 3, 16).shape == (16, 16, 3)
+    assert decode(path, 3, 64).shape == (64, 64, 3)
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show rotated by 90 degrees clockwise
+    Image.fromarray(RAMP).save(tmp_path / "x.jpg", exif=exif, quality=95)
+    image = decode(str(tmp_path / "x.jpg"), 3)
+    assert image.shape == (30, 40, 3)
+    assert np.abs(image.astype(int) - np.rot90(RAMP, -1).astype(int)).mean() < 5
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.995])
+def test_cut_off_files_are_unreadable(tmp_path: Path, ending: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
+    path = Path(write(tmp_path / f"x.{ending}", noise))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UnreadableImage):
+        decode(str(path), 3)
+
+
+def test_text_a_folder_and_nothing_are_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("no image")
+    for path in (tmp_path / "x.png", tmp_path, tmp_path / "absent.png"):
+        with pytest.raises(UnreadableImage):
+            decode(str(path), 3)
+
+
+def test_find_broken_names_all_and_remembers_a_whole_set(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{n}.png") for n in range(5)]
+    memory = tmp_path / "memory"
+    assert find_broken(files, 2, memory) == {}
+    assert memory.is_file()
+    Path(files[1]).write_bytes(b"")
+    Path(files[3]).write_bytes(Path(files[3]).read_bytes()[:100])
+    assert set(find_broken(files, 2, memory)) == {files[1], files[3]}
+
+
+def test_a_remembered_set_is_not_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [write(tmp_path / f"{n}.png") for n in range(3)]
+    find_broken(files, 1, tmp_path / "memory")
+    monkeypatch.setattr("foldwise.images.decode.decode", lambda *_: pytest.fail("decoded again"))
+    assert find_broken(files, 1, tmp_path / "memory") == {}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_no_obstacle(tmp_path: Path) -> None:
+    files = [write(tmp_path / "0.png")]
+    tmp_path.chmod(0o500)
+    assert find_broken(files, 1, tmp_path / "memory") == {}
+
+
+def test_native_size_is_the_datas_own_up_to_64(tmp_path: Path) -> None:
+    small = [write(tmp_path / f"s{n}.png", RAMP[:28, :28]) for n in range(3)]
+    assert native_size(small, 3) == 28
+    large = write(tmp_path / "l.png", np.zeros((70, 300, 3), np.uint8))
+    assert native_size([large], 3) == 224
+    (tmp_path / "bad.png").write_text("")
+    assert native_size([str(tmp_path / "bad.png"), *small], 3) == 28

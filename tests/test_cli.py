@@ -1,0 +1,95 @@
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from conftest import CLONE, Ended
+from foldwise import cli, compose
+
+
+def test_help_lists_every_verb(foldwise: Callable[..., Ended]) -> None:
+    ended = foldwise("help")
+    assert ended.code == 0
+    for verb in cli.VERBS:
+        assert re.search(rf"^  {verb} ", ended.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_of_each_verb_lists_its_keys(foldwise: Callable[..., Ended], verb: str) -> None:
+    out = foldwise("help", verb).out
+    for key in cli.VERBS[verb].keys:
+        assert re.search(rf"^  {key} ", out, re.MULTILINE)
+
+
+def test_every_setting_has_a_comment_that_help_shows(foldwise: Callable[..., Ended]) -> None:
+    lines = foldwise("help", "train").out.splitlines()
+    for key, _ in compose.settings():
+        line = next(line for line in lines if line.startswith(f"  {key}="))
+        assert re.search(r"  +\S.{5,}$", line[len(key) + 3 :]), f"{key} has no comment"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["trian"], "there is no verb 'trian'; did you mean 'train'?"),
+        (["help", "submision"], "did you mean 'submission'?"),
+        (["submission"], "submission needs run="),
+        (["submission", "rnu=x"], "no key 'rnu'; did you mean 'run'?"),
+        (["download", "competition=x"], "download needs from="),
+        (["download", "x"], "not key=value"),
+        (["fold=9"], "out of range: the folds are 0..4"),
+        (["model.name=resnet181"], "did you mean 'resnet18"),
+        (["optimizer.name=adamm"], "did you mean 'adam"),
+        (["optimizer.betas=[0.9]"], "needs two numbers or three"),
+        (["model.args={nonsense: 1}"], "does not build"),
+    ],
+)
+def test_wrong_words_give_exit_code_2_and_one_line(
+    foldwise: Callable[..., Ended], words: list[str], line: str
+) -> None:
+    ended = foldwise(*words)
+    assert ended.code == 2
+    assert line in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_run_that_is_not_there_is_exit_code_1(foldwise: Callable[..., Ended]) -> None:
+    ended = foldwise("submission", "run=nope")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "there is no run 'nope'" in ended.err
+
+
+def test_an_unexpected_error_is_a_line_and_a_file(
+    foldwise: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, home: object
+) -> None:
+    def broken(words: list[str]) -> int:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setitem(cli.VERBS, "submission", cli.Verb("", broken))
+    ended = foldwise("submission")
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    assert "ZeroDivisionError: planted" in ended.err
+    assert "Traceback" in (home / "oof" / "error.log").read_text()  # type: ignore[operator]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from foldwise.cli import main; main(['help', 'train']);"
+        "heavy = {'torch', 'timm', 'pandas', 'numpy', 'sklearn', 'cv2', 'omegaconf', 'kaggle'};"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CLONE / "src", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m foldwise help train | head -1",
+        shell=True, cwd=CLONE / "src", capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.stderr, done.stdout.count("\n")) == ("", 1)

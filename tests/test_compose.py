@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+
+from foldwise import compose
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, UsageError
+
+
+@pytest.mark.parametrize("text", ["007", "yes", "1e5", "0001", "1.0"])
+def test_text_settings_take_the_text_as_it_stands(text: str) -> None:
+    assert compose.compose([f"run={text}"]).run == text
+    assert compose.compose([f"competition={text}"]).competition.slug == text
+
+
+def test_values_get_the_type_of_their_setting() -> None:
+    config = compose.compose(
+        ["optimizer.lr=1e-3", "optimizer.betas=[0.9, 0.95]", "model.pretrained=true",
+         "model.args={width: 2}", "model.args.depth=3", "train.epochs=7"]
+    )  # fmt: skip
+    assert config.optimizer.lr == 1e-3
+    assert config.optimizer.betas == [0.9, 0.95]
+    assert config.model.pretrained is True
+    assert config.model.args == {"width": 2, "depth": 3}
+    assert config.train.epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("trian.epochs=3", "no setting 'trian.epochs'; did you mean 'train.epochs'?"),
+        ("train.precision=bf15", "not one of auto, bf16, fp16, fp32; did you mean 'bf16'?"),
+        ("train.epochs=many", "train.epochs=many is not of type int"),
+        ("train.epochs=0", "out of range: it must be at least 1"),
+        ("augment.hflip=1.5", "from 0 to 1"),
+        ("loss.smoothing=nan", "out of range"),
+        ("train=3", "'train' is a group of settings"),
+        ("epochs", "'epochs' is not key=value"),
+        ("config=defualt", "no recipe 'defualt' .* did you mean 'default'?"),
+        ("run=a/b", "cannot be a folder's name"),
+        ("run=../up", "cannot be a folder's name"),
+        ("competition=", "names no competition"),
+        ("model.args=[", "cannot be read"),
+        ("overwrite=perhaps", "not of type bool"),
+        ("seed=${nowhere}", "nowhere"),
+    ],
+)
+def test_wrong_words_are_usage_errors(word: str, line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        compose.compose([word])
+
+
+def test_a_recipe_with_an_unknown_key_names_file_and_key(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("train: {epoch: 3}\n")
+    with pytest.raises(UsageError, match=r"mine\.yaml: there is no setting 'train\.epoch'"):
+        compose.compose([f"config={recipe}"])
+    recipe.write_text("train: {epochs: 3}\ncompetition: digits\n")
+    config = compose.compose([f"config={recipe}", "train.epochs=4"])
+    assert (config.train.epochs, config.run) == (4, "digits-mine")
+    recipe.write_text("- a list\n")
+    with pytest.raises(UsageError, match="not a list of settings|not readable YAML"):
+        compose.compose([f"config={recipe}"])
+
+
+def test_a_run_is_named_after_competition_and_recipe() -> None:
+    assert compose.compose([]).run == "digits-default"
+    assert compose.compose(["competition=/data/cifar10/"]).run == "cifar10-default"
+    assert compose.compose(["run=x", "debug=true"]).run == "x-debug"
+
+
+def test_every_shipped_recipe_composes_and_says_what_it_does() -> None:
+    recipes = sorted(compose.RECIPES.glob("*.yaml"))
+    assert recipes
+    for recipe in recipes:
+        compose.compose([f"config={recipe.stem}"])
+        head = recipe.read_text().split("\n\n")[0]
+        assert "./run.sh" in head, f"{recipe.name} does not say the command that runs it"
+
+
+def test_the_recipe_hash_knows_what_shapes_the_result_and_nothing_else() -> None:
+    base = compose.recipe_hash(compose.compose([]))
+    for word in ("run=other", "fold=0", "overwrite=true", "images.workers=3", "train.device=cpu"):
+        assert compose.recipe_hash(compose.compose([word])) == base, word
+    for word in ("seed=1", "optimizer.lr=0.5", "model.args={a: 1}", "debug=true"):
+        assert compose.recipe_hash(compose.compose([word])) != base, word
+
+
+def test_a_written_config_reads_back_as_it_was(tmp_path: Path) -> None:
+    config = compose.compose(["run=1e5", "model.args={a: [1, x]}", "competition.classes=[01, yes]"])
+    (tmp_path / "config.yaml").write_text(compose.to_yaml(config))
+    again = compose.load_config(tmp_path / "config.yaml")
+    assert compose.recipe_hash(again) == compose.recipe_hash(config)
+    assert (again.run, again.model) == (config.run, config.model)
+    assert compose.differences(config, again) == []
+    (tmp_path / "config.yaml").write_text("nonsense: 1\n")
+    with pytest.raises(FoldwiseError, match="there is no setting 'nonsense'"):
+        compose.load_config(tmp_path / "config.yaml")
+
+
+def test_differences_name_the_settings() -> None:
+    old, new = Config(), Config()
+    new.optimizer.lr, new.fold = 0.5, "3"
+    assert compose.differences(old, new) == ["optimizer.lr: 0.002 -> 0.5"]
+
+
+def test_open_settings_adopt_what_the_run_decided() -> None:
+    stored, config = Config(), Config()
+    stored.images.size, stored.model.name, stored.train.precision = 32, "resnet18", "bf16"
+    config.images.size = 64
+    compose.adopt(config, stored)
+    assert (config.images.size, config.model.name, config.train.precision) == (64, "resnet18", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("text", "folds"),
+    [("0..4", [0, 1, 2, 3, 4]), ("0,2", [0, 2]), ("3", [3]), ("all", [0, 1, 2, 3, 4]),
+     ("0..1,3", [0, 1, 3]), ("2,0,2", [0, 2])],
+)  # fmt: skip
+def test_fold_lists(text: str, folds: list[int]) -> None:
+    assert compose.parse_folds(text, 5) == folds
+
+
+@pytest.mark.parametrize("text", ["5", "0..5", "4..2", "", "x", "-1", "1.5", "0,,1"])
+def test_fold_lists_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="fold="):
+        compose.parse_folds(text, 5)

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError
+from foldwise.runs import Provenance, Run, read_provenance, read_table, write_table
+
+
+def frame(ids: list[str], fold: int | None = None, seed: int = 0) -> pd.DataFrame:
+    probs = np.random.default_rng(seed).dirichlet([1, 1], len(ids)).astype(np.float32)
+    table = pd.DataFrame({"id": ids})
+    if fold is not None:
+        table["fold"], table["label"] = fold, "a"
+    return pd.concat([table, pd.DataFrame(probs, columns=["prob_a", "prob_b, c"])], axis=1)
+
+
+def provenance(fold: int = 0, held_out: list[int] | None = None) -> Provenance:
+    return Provenance(fold, "recipe", "folds", [fold] if held_out is None else held_out)
+
+
+def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    written = frame(["0001", "1e5", "NA"], fold=3)
+    write_table(tmp_path / "t.parquet", written, provenance(3))
+    read, origin = read_table(tmp_path / "t.parquet")
+    assert read["id"].tolist() == ["0001", "1e5", "NA"]
+    assert read.columns.tolist() == written.columns.tolist()
+    assert read["prob_a"].dtype == np.float32
+    np.testing.assert_array_equal(read["prob_a"], written["prob_a"])
+    assert origin == provenance(3) == read_provenance(tmp_path / "t.parquet")
+
+
+def test_equal_tables_have_equal_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_table(tmp_path / name, frame(["a", "b"], 0), provenance())
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no table", b"id,prob_a\n"])
+def test_a_damaged_table_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "oof.parquet").write_bytes(content)
+    with pytest.raises(FoldwiseError, match=r"oof\.parquet is not a table of foldwise"):
+        read_table(tmp_path / "oof.parquet")
+
+
+def test_a_missing_or_foreign_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FoldwiseError, match="is not there"):
+        read_table(tmp_path / "oof.parquet")
+    frame(["a"]).to_parquet(tmp_path / "foreign.parquet")
+    with pytest.raises(FoldwiseError, match="not a table of foldwise"):
+        read_table(tmp_path / "foreign.parquet")
+
+
+def trained(run: Run, fold: int, ids: list[str], test_ids: list[str], seed: int) -> pd.DataFrame:
+    """A finished fold, as the trainer leaves it."""
+    run.write_predictions(fold, "oof", frame(ids, fold, seed), provenance(fold))
+    test = frame(test_ids, seed=seed + 10)
+    run.write_predictions(fold, "test", test, provenance(fold))
+    run.write_model(fold, {}, provenance(fold))
+    return test
+
+
+def test_folds_combine_in_the_order_of_the_train_table(home: Path) -> None:
+    run = Run("r")
+    one = trained(run, 0, ["c", "a"], ["x", "y"], 1)
+    two = trained(run, 2, ["b"], ["x", "y"], 2)
+    oof, test = run.combine(["a", "b", "c", "never trained"])
+    assert oof["id"].tolist() == ["a", "b", "c"]
+    assert oof["fold"].tolist() == [0, 2, 0]
+    assert test is not None
+    np.testing.assert_allclose(test["prob_a"], (one["prob_a"] + two["prob_a"]) / 2, rtol=1e-6)
+    again, origin = read_table(run.folder / "oof.parquet")
+    pd.testing.assert_frame_equal(again, oof, check_dtype=False)
+    assert (origin.fold, origin.held_out) == (None, [])
+
+
+def test_a_single_fold_keeps_what_it_holds_out(home: Path) -> None:
+    run = Run("r")
+    trained(run, 1, ["a"], ["x"], 1)
+    run.combine(["a"])
+    assert read_provenance(run.folder / "test.parquet").held_out == [1]
+
+
+def test_folds_with_other_test_ids_do_not_combine(home: Path) -> None:
+    run = Run("r")
+    trained(run, 0, ["a"], ["x", "y"], 1)
+    trained(run, 1, ["b"], ["y", "x"], 2)
+    with pytest.raises(FoldwiseError, match="test ids of fold 1 of r are not those of fold 0"):
+        run.combine(["a", "b"])
+
+
+def test_another_recipe_is_refused_with_the_settings_named(home: Path) -> None:
+    run, config = Run("r"), Config(run="r")
+    run.begin(config, {}, [0])
+    trained(run, 0, ["a"], ["x"], 1)
+    run.begin(config, {}, [0, 1])
+    config.optimizer.lr = 0.5
+    with pytest.raises(FoldwiseError, match=r"another recipe .*optimizer\.lr: 0\.002 -> 0\.5"):
+        run.begin(config, {}, [1])
+    config.overwrite = True
+    with pytest.raises(FoldwiseError, match="folds 0"):
+        run.begin(config, {}, [1])  # fold 0 would stay, made by the old recipe
+    run.begin(config, {}, [0, 1])
+    assert run.config().optimizer.lr == 0.5
+    assert run.finished() == []
+
+
+def test_overwrite_replaces_only_the_named_folds(home: Path) -> None:
+    run, config = Run("r"), Config(run="r", overwrite=True)
+    run.begin(config, {}, [0])
+    for fold in (0, 1):
+        trained(run, fold, [str(fold)], ["x"], fold)
+    run.begin(config, {}, [1])
+    assert run.finished() == [0]
+
+
+def test_two_processes_never_train_one_fold(home: Path) -> None:
+    run = Run("r")
+    with (
+        run.fold_log(0),
+        pytest.raises(FoldwiseError, match="being trained by another process"),
+        run.fold_log(0),
+    ):
+        pass
+    with run.fold_log(0), run.fold_log(1):
+        pass
+
+
+def test_an_unknown_run_is_named_with_the_nearest(home: Path) -> None:
+    Run("digits-default").begin(Config(), {}, [0])
+    with pytest.raises(FoldwiseError, match="did you mean 'digits-default'"):
+        Run("digit-default").config()

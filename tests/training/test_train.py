@@ -1,0 +1,219 @@
+"""The main job on a small competition: what it leaves, and what bad input gets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import QUICK, Ended, write_competition
+from foldwise.competition.metrics import score
+from foldwise.runs import Run, read_table
+
+COMMAND = ("competition=pets", *QUICK)
+
+
+def one_line(ended: Ended, code: int, *texts: str) -> None:
+    """The error is the last line, names what it must, and there is no traceback."""
+    assert ended.code == code, ended.err
+    assert "Traceback" not in ended.err
+    line = ended.err.splitlines()[-1]
+    assert line.startswith("foldwise: ")
+    for text in texts:
+        assert text in line
+
+
+def test_what_a_run_leaves(foldwise: Callable[..., Ended], pets: Path, home: Path) -> None:
+    ended = foldwise(*COMMAND, "run=r", "train.epochs=10", "optimizer.lr=0.02")
+    assert ended.code == 0, ended.err
+    run, train = Run("r"), pd.read_csv(pets / "train.csv", dtype=str)
+    folds = pd.read_csv(pets / "folds.csv", dtype=str).set_index("id")["fold"]
+    oof, _ = read_table(run.folder / "oof.parquet")
+    assert oof["id"].tolist() == train["id"].tolist()
+    assert oof["label"].tolist() == train["label"].tolist()
+    assert oof["fold"].astype(str).tolist() == folds[train["id"]].tolist()
+    columns = ["prob_cat", "prob_dog", "prob_owl"]
+    assert oof.columns.tolist() == ["id", "fold", "label", *columns]
+    probs = oof[columns].to_numpy()
+    assert probs.dtype == np.float32
+    np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
+    labels = oof["label"].map({"cat": 0, "dog": 1, "owl": 2}).to_numpy()
+    scores = run.scores()
+    assert scores["oof"] == score("accuracy", labels, probs)
+    assert scores["oof"] > 0.6  # it learns: three classes, so chance is a third
+    assert list(scores["folds"]) == ["0", "1", "2", "3", "4"]
+    assert scores["mean"] == pytest.approx(np.mean(list(scores["folds"].values())))
+    for fold in range(5):
+        names = {path.name for path in run.fold_folder(fold).iterdir()}
+        wanted = {"oof.parquet", "test.parquet", "metrics.csv", "train.log", "model.safetensors"}
+        assert names == wanted
+        held, origin = read_table(run.fold_folder(fold) / "oof.parquet")
+        assert (origin.fold, origin.held_out) == (fold, [fold])
+        assert set(held["id"]) == set(folds.index[folds == str(fold)])
+        assert len(run.metrics(fold)) == 10
+    assert run.config().model.name == "convnet2"
+    assert run.config().competition.classes == ["cat", "dog", "owl"]
+    assert run.config().train.precision != "auto"
+    environment = json.loads((run.folder / "environment.json").read_text())
+    assert environment["torch"]
+    submission = pd.read_csv(home / "submissions" / "r.csv")
+    sample = pd.read_csv(pets / "sample_submission.csv")
+    assert submission.columns.tolist() == sample.columns.tolist()
+    assert submission["id"].tolist() == sample["id"].tolist()
+    truth = pd.read_csv(pets / "solution.csv").set_index("id")["label"]
+    assert (submission.set_index("id")["label"] == truth).mean() > 0.6
+    assert "OOF" in ended.out
+
+
+def test_folds_may_come_one_by_one(foldwise: Callable[..., Ended], pets: Path, home: Path) -> None:
+    assert foldwise(*COMMAND, "run=all").code == 0
+    for folds in ("1", "0,2", "3..4"):
+        assert foldwise(*COMMAND, "run=parts", f"fold={folds}").code == 0
+        complete = folds == "3..4"
+        assert (home / "submissions" / "parts.csv").is_file() == complete
+    for name in ("oof.parquet", "test.parquet", "scores.json"):
+        assert Run("all").folder.joinpath(name).read_bytes() == (
+            Run("parts").folder.joinpath(name).read_bytes()
+        )
+    again = foldwise(*COMMAND, "run=parts", "fold=0..1")
+    assert "are finished" in again.out
+
+
+def test_streamed_and_resident_images_train_the_same_model(
+    foldwise: Callable[..., Ended], pets: Path
+) -> None:
+    assert foldwise(*COMMAND, "fold=0", "run=resident").code == 0
+    streamed = ("images.resident_gb=0", "images.workers=3")
+    assert foldwise(*COMMAND, "fold=0", "run=streamed", *streamed).code == 0
+    one, two = (Run(name).fold_folder(0) / "model.safetensors" for name in ("resident", "streamed"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_debug_runs_the_whole_path_at_once_and_again(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    for rate in (0.01, 0.02):  # a debug run may always be overwritten, by another recipe too
+        ended = foldwise("competition=pets", "debug=true", "train.batch_size=4", f"optimizer.lr={rate}")
+        assert ended.code == 0, ended.err
+    assert (home / "submissions" / "pets-default-debug.csv").is_file()
+    assert len(Run("pets-default-debug").metrics(0)) == 1
+    _, origin = read_table(Run("pets-default-debug").folder / "test.parquet")
+    assert len(origin.prior) == 20 - 8
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "f1_macro", "roc_auc"])
+def test_the_metric_is_the_configs(
+    foldwise: Callable[..., Ended], home: Path, metric: str
+) -> None:
+    write_competition(home / "input" / "pair", classes=("no", "yes"))
+    words = ("competition=pair", *QUICK, f"competition.metric={metric}", "fold=0..1")
+    assert foldwise(*words).code == 0
+    scores = Run("pair-default").scores()
+    assert scores["metric"] == metric
+    assert scores["greater_is_better"] == (metric != "log_loss")
+    oof, _ = read_table(Run("pair-default").folder / "oof.parquet")
+    labels = (oof["label"] == "yes").astype(int).to_numpy()
+    assert scores["oof"] == score(metric, labels, oof[["prob_no", "prob_yes"]].to_numpy())
+
+
+def test_a_loss_that_is_not_finite_stops_the_fold(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    words = (*COMMAND, "optimizer.lr=1e30", "optimizer.clip=0", "train.precision=fp32", "run=r")
+    one_line(foldwise(*words), 1, "fold 0: the loss is", "at step", "learning rate", "optimizer.lr")
+    assert not list(home.glob("oof/r/**/*.safetensors"))
+    # Nothing was trained, so the same name is free for a recipe that works.
+    assert foldwise(*COMMAND, "run=r", "fold=0").code == 0
+
+
+def test_images_that_do_not_decode_are_all_named_before_training(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    for name in ("train/tr003", "train/tr059", "test/te001"):
+        (pets / f"{name}.png").write_bytes(b"no image")
+    ended = foldwise(*COMMAND)
+    one_line(ended, 1, "3 images do not decode", "tr003.png", "tr059.png", "te001.png")
+    assert not list(home.glob("oof/*/config.yaml"))
+    one_line(foldwise(*COMMAND, "images.broken=prior"), 1, "2 images do not decode")
+
+
+def test_broken_test_images_can_get_the_class_prior(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    for name in ("te001", "te007"):
+        (pets / "test" / f"{name}.png").write_bytes(b"")
+    ended = foldwise(*COMMAND, "images.broken=prior", "run=r")
+    assert ended.code == 0, ended.err
+    assert "2 test rows got the class prior: te001, te007" in ended.out
+    test, origin = read_table(Run("r").folder / "test.parquet")
+    assert origin.prior == ["te001", "te007"]
+    row = test.set_index("id").loc["te001"]
+    np.testing.assert_allclose(row.to_numpy(np.float64), 1 / 3, atol=1e-6)
+    assert len(pd.read_csv(home / "submissions" / "r.csv")) == 20
+
+
+def test_missing_images_can_be_left_out(foldwise: Callable[..., Ended], pets: Path) -> None:
+    for name in ("train/tr003", "test/te001"):
+        (pets / f"{name}.png").unlink()
+    one_line(foldwise(*COMMAND), 1, "tr003", "images.missing=drop")
+    ended = foldwise(*COMMAND, "images.missing=drop", "run=r")
+    assert ended.code == 0, ended.err
+    assert "1 training rows without an image are left out: tr003" in ended.err
+    oof, _ = read_table(Run("r").folder / "oof.parquet")
+    assert len(oof) == 59
+    assert read_table(Run("r").folder / "test.parquet")[1].prior == ["te001"]
+
+
+def test_rows_added_since_the_split_are_refused(
+    foldwise: Callable[..., Ended], pets: Path
+) -> None:
+    assert foldwise(*COMMAND, "fold=0").code == 0
+    (pets / "train" / "new.png").write_bytes((pets / "train" / "tr000.png").read_bytes())
+    with (pets / "train.csv").open("a") as table:
+        table.write("new,cat\n")
+    one_line(foldwise(*COMMAND, "fold=1"), 1, "new")
+
+
+def test_folds_of_two_splits_do_not_mix(foldwise: Callable[..., Ended], pets: Path) -> None:
+    assert foldwise(*COMMAND, "fold=0", "run=r").code == 0
+    for name in ("folds.csv", "folds.json"):
+        (pets / name).unlink()
+    one_line(foldwise(*COMMAND, "fold=1", "run=r", "folds.seed=1"), 1, "another split")
+
+
+def test_no_test_set_is_no_obstacle(foldwise: Callable[..., Ended], pets: Path, home: Path) -> None:
+    import shutil
+
+    shutil.rmtree(pets / "test")
+    for name in ("sample_submission.csv", "solution.csv"):
+        (pets / name).unlink()
+    ended = foldwise(*COMMAND, "run=r")
+    assert ended.code == 0, ended.err
+    assert not (Run("r").folder / "test.parquet").exists()
+    assert not (home / "submissions").exists()
+
+
+def test_an_error_inside_training_leaves_its_traceback_in_the_log(
+    foldwise: Callable[..., Ended], pets: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("foldwise.training.loop.step", broken)
+    one_line(foldwise(*COMMAND, "run=r"), 1, "fold 0 failed with ZeroDivisionError: planted")
+    log = (home / "oof" / "r" / "fold0" / "train.log").read_text()
+    assert "Traceback" in log
+    assert "ZeroDivisionError: planted" in log
+
+
+def test_submission_verb_writes_the_same_file(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    assert foldwise(*COMMAND, "run=r").code == 0
+    path = home / "submissions" / "r.csv"
+    before = path.read_bytes()
+    path.unlink()
+    assert foldwise("submission", "run=r").code == 0
+    assert path.read_bytes() == before
