@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import timm
+import torch
 from timm.data import resolve_model_data_config
 from timm.models import get_pretrained_cfg
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 import foldwise.models  # noqa: F401  (registers our own architectures with timm)
 from foldwise.config import Model
 from foldwise.errors import FoldwiseError, UsageError, nearest
+from foldwise.models.onepixel import one_pixel_as_linear
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,11 @@ def build_model(settings: Model, classes: int, size: int) -> BuiltModel:
     if settings.in_chans == 1:
         mean, std = [sum(mean) / len(mean)], [sum(std) / len(std)]
     return BuiltModel(network, mean, std)
+
+
+def place(network: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
+    """Put a network on the device in its fastest form; names and shapes of weights stay."""
+    if device.type == "cpu":
+        one_pixel_as_linear(network)
+    memory = torch.channels_last if channels_last else torch.contiguous_format
+    return network.to(device).to(memory_format=memory)

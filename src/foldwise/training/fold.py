@@ -20,7 +20,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
-from foldwise.models.build import build_model
+from foldwise.models.build import build_model, place
 from foldwise.prediction.predict import predict
 from foldwise.runs import Provenance, Run, prob_columns
 from foldwise.training import checkpoint
@@ -119,8 +119,7 @@ def _beginning(job: Job, fold: int, steps: int) -> tuple[State, Normalize]:
     config, device = job.config, job.device
     torch.manual_seed(seed_for(config.seed, fold))
     built = build_model(config.model, len(job.data.classes), config.images.size)
-    memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
-    network = built.network.to(device).to(memory_format=memory)
+    network = place(built.network, device, config.train.channels_last)
     state = State(
         network=network,
         ema=Ema(network, config.train.ema) if config.train.ema else None,

@@ -70,7 +70,7 @@ def fit(
                     break
             if state.step == len(state.losses):
                 _finite_loss(config, state)
-                _end_epoch(config, material, state, time.monotonic() - began, first, evaluate)
+                _end_epoch(config, material, state, began, first, evaluate)
                 last = state.epoch == epochs_of(config)
                 progress.line(_epoch_line(config, material.fold, state), last)
             save(state)
@@ -139,18 +139,19 @@ def _end_epoch(
     config: Config,
     material: Material,
     state: State,
-    seconds: float,
+    began: float,
     first: int,
     evaluate: Callable[[State], dict[str, float]],
 ) -> None:
     """Add the epoch's row to the history and stand at the beginning of the next."""
     images = (state.step - first) * min(config.train.batch_size, len(material.rows))
     row = {"epoch": state.epoch + 1, "train_loss": float(state.losses.mean()), "lr": _rate(state)}
-    row |= {"images_per_second": round(images / seconds, 1), "seconds": round(seconds, 3)}
+    row |= {"images_per_second": round(images / (time.monotonic() - began), 1)}
     state.epoch, state.step = state.epoch + 1, 0
     every = config.train.eval_every
     if every and state.epoch % every == 0 and state.epoch < epochs_of(config):
         row |= evaluate(state)
+    row["seconds"] = round(time.monotonic() - began, 3)
     state.history.append(row)
 
 

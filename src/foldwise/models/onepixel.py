@@ -1,0 +1,47 @@
+"""Convolutions whose output is a single pixel, computed as what they then are: linear layers.
+
+Networks made for large images end in such maps when they see small ones: the last five 3x3
+convolutions of timm's resnet18 at 32 pixels. A CPU's convolution kernels handle them one image at
+a time and multiply by the padding; a linear layer over what the kernel sees is one matrix product.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class OnePixelConv2d(nn.Conv2d):
+    """nn.Conv2d with the same weights and, up to rounding, the same results and gradients."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(batch, in_channels, height, width) -> (batch, out_channels, …), as nn.Conv2d."""
+        if self.groups > 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return super().forward(input)
+        windows = [self._window(axis, input.shape[axis + 2]) for axis in (0, 1)]
+        if windows[0] is None or windows[1] is None:
+            return super().forward(input)
+        (rows, height), (columns, width) = windows
+        seen = input[:, :, rows, columns].permute(0, 2, 3, 1).flatten(1)
+        weight = self.weight[:, :, height, width].permute(0, 2, 3, 1).flatten(1)
+        return functional.linear(seen, weight, self.bias)[:, :, None, None]
+
+    def _window(self, axis: int, side: int) -> tuple[slice, slice] | None:
+        """Where map and kernel meet: a slice of each; None: more than one output pixel."""
+        kernel, padding = self.kernel_size[axis], int(self.padding[axis])
+        dilation = self.dilation[axis]
+        room = side + 2 * padding - dilation * (kernel - 1) - 1
+        if not 0 <= room < self.stride[axis]:
+            return None
+        met = [t for t in range(kernel) if 0 <= t * dilation - padding < side]
+        if not met:
+            return None
+        start = met[0] * dilation - padding
+        stop = met[-1] * dilation - padding + 1
+        return slice(start, stop, dilation), slice(met[0], met[-1] + 1)
+
+
+def one_pixel_as_linear(network: nn.Module) -> nn.Module:
+    """Give every plain convolution of ``network`` the short cut, in place; weights stay as named."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d:
+            module.__class__ = OnePixelConv2d
+    return network
