@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import CLONE, Ended
 from foldwise import cli, compose
+from helpers import CLONE, Ended
 
 
 def test_help_lists_every_verb(foldwise: Callable[..., Ended]) -> None:

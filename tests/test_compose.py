@@ -59,7 +59,7 @@ def test_a_recipe_with_an_unknown_key_names_file_and_key(tmp_path: Path) -> None
     config = compose.compose([f"config={recipe}", "train.epochs=4"])
     assert (config.train.epochs, config.run) == (4, "digits-mine")
     recipe.write_text("- a list\n")
-    with pytest.raises(UsageError, match="not a list of settings|not readable YAML"):
+    with pytest.raises(UsageError, match=r"not a list of settings|not readable YAML"):
         compose.compose([f"config={recipe}"])
 
 
@@ -109,7 +109,11 @@ def test_open_settings_adopt_what_the_run_decided() -> None:
     stored.images.size, stored.model.name, stored.train.precision = 32, "resnet18", "bf16"
     config.images.size = 64
     compose.adopt(config, stored)
-    assert (config.images.size, config.model.name, config.train.precision) == (64, "resnet18", "bf16")
+    assert (config.images.size, config.model.name, config.train.precision) == (
+        64,
+        "resnet18",
+        "bf16",
+    )
 
 
 @pytest.mark.parametrize(

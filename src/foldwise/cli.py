@@ -33,7 +33,7 @@ def train(words: list[str]) -> int:
 def submission(words: list[str]) -> int:
     given = own_keys("submission", words, required=("run",))
     from foldwise.competition import layout
-    from foldwise.competition.submission import write_submission
+    from foldwise.competition.submission import submission_kind, write_submission
     from foldwise.files import home, shown
     from foldwise.runs import Run
 
@@ -41,7 +41,8 @@ def submission(words: list[str]) -> int:
     config = run.config()
     table, _ = run.test_table()
     path = home() / "submissions" / f"{run.name}.csv"
-    rows = write_submission(layout.load(config), table, config.competition.submission, path)
+    data = layout.load(config)
+    rows = write_submission(data, table, submission_kind(config, data), path)
     print(f"{shown(path)}: {len(rows):,} rows, columns {', '.join(rows)}")
     return 0
 
@@ -134,7 +135,7 @@ def main(words: list[str]) -> int:
         print(f"\ninterrupted; what is finished is saved. To go on: {again}", file=sys.stderr)
         return error.exit_code
     except FoldwiseError as error:
-        print(f"foldwise: {error}", file=sys.stderr)
+        print("foldwise: " + " ".join(str(error).splitlines()), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as in `help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

@@ -47,7 +47,7 @@ class Silent:
     """Stands where the progress bar is: a benchmark prints nothing while it measures."""
 
     def advance(self, images: int) -> None: ...
-    def line(self, text: str, last: bool) -> None: ...
+    def line(self, text: str) -> None: ...
     def due(self) -> bool:
         return False
 
@@ -122,7 +122,9 @@ def plain(files: list[str], labels: np.ndarray, classes: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("folder", help="a competition under input/, or a path")
     parser.add_argument("--images", type=int, default=10_240)
     parser.add_argument("--rounds", type=int, default=3)

@@ -50,6 +50,8 @@ def test_groups_and_other_paddings_are_left_alone() -> None:
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(4, 4, 3, padding="same"),
     ):
-        images = torch.rand(1, 4, 2, 2) if conv.padding_mode == "reflect" else torch.rand(1, 4, 1, 1)
+        images = (
+            torch.rand(1, 4, 2, 2) if conv.padding_mode == "reflect" else torch.rand(1, 4, 1, 1)
+        )
         wanted = conv(images)
         torch.testing.assert_close(one_pixel_as_linear(conv)(images), wanted)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import CLONE
 from foldwise.config import Model
 from foldwise.images.augment import Normalize
 from foldwise.images.load import ResidentImages
 from foldwise.models.build import build_model
 from foldwise.prediction.predict import predict
+from helpers import CLONE
 
 IMAGES = ResidentImages(torch.randint(0, 256, (50, 8, 8, 3), dtype=torch.uint8))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import QUICK, Ended, start, write_competition
 from foldwise import interrupt
+from helpers import QUICK, Ended, start, write_competition
 
 COMMAND = ("competition=pets", "fold=0..1", *QUICK, "augment.hflip=0.5", "model.drop_rate=0.2")
 
@@ -71,7 +71,7 @@ def test_a_signal_at_any_step_is_saved_and_resumed(
 
 
 def broken_off(home: Path, seed: int, signum: int, words: tuple[str, ...]) -> tuple[int, str]:
-    """Start the command, send ``signum`` at a moment that ``seed`` decides, and wait for its end."""
+    """Start the command, send ``signum`` at a moment that ``seed`` decides, wait for its end."""
     process = start(home, *words)
     log = home / "oof" / "broken" / "fold0" / "train.log"
     while not log.is_file() and process.poll() is None:

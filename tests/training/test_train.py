@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import QUICK, Ended, write_competition
 from foldwise.competition.metrics import score
 from foldwise.runs import Run, read_table
+from helpers import QUICK, Ended, write_competition
 
 COMMAND = ("competition=pets", *QUICK)
 
@@ -95,7 +95,9 @@ def test_debug_runs_the_whole_path_at_once_and_again(
     foldwise: Callable[..., Ended], pets: Path, home: Path
 ) -> None:
     for rate in (0.01, 0.02):  # a debug run may always be overwritten, by another recipe too
-        ended = foldwise("competition=pets", "debug=true", "train.batch_size=4", f"optimizer.lr={rate}")
+        ended = foldwise(
+            "competition=pets", "debug=true", "train.batch_size=4", f"optimizer.lr={rate}"
+        )
         assert ended.code == 0, ended.err
     assert (home / "submissions" / "pets-default-debug.csv").is_file()
     assert len(Run("pets-default-debug").metrics(0)) == 1
@@ -104,9 +106,7 @@ def test_debug_runs_the_whole_path_at_once_and_again(
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "f1_macro", "roc_auc"])
-def test_the_metric_is_the_configs(
-    foldwise: Callable[..., Ended], home: Path, metric: str
-) -> None:
+def test_the_metric_is_the_configs(foldwise: Callable[..., Ended], home: Path, metric: str) -> None:
     write_competition(home / "input" / "pair", classes=("no", "yes"))
     words = ("competition=pair", *QUICK, f"competition.metric={metric}", "fold=0..1")
     assert foldwise(*words).code == 0
@@ -166,9 +166,7 @@ def test_missing_images_can_be_left_out(foldwise: Callable[..., Ended], pets: Pa
     assert read_table(Run("r").folder / "test.parquet")[1].prior == ["te001"]
 
 
-def test_rows_added_since_the_split_are_refused(
-    foldwise: Callable[..., Ended], pets: Path
-) -> None:
+def test_rows_added_since_the_split_are_refused(foldwise: Callable[..., Ended], pets: Path) -> None:
     assert foldwise(*COMMAND, "fold=0").code == 0
     (pets / "train" / "new.png").write_bytes((pets / "train" / "tr000.png").read_bytes())
     with (pets / "train.csv").open("a") as table:

@@ -16,6 +16,7 @@ class Metric:
     name: str
     greater_is_better: bool
     function: Callable[[np.ndarray, np.ndarray], float]
+    wants_probabilities: bool  # in a submission; otherwise labels do
 
 
 def score(metric: str, labels: np.ndarray, probs: np.ndarray) -> float:
@@ -68,9 +69,9 @@ def _roc_auc(labels: np.ndarray, probs: np.ndarray) -> float:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", True, _accuracy),
-        Metric("log_loss", False, _log_loss),
-        Metric("f1_macro", True, _f1_macro),
-        Metric("roc_auc", True, _roc_auc),
+        Metric("accuracy", True, _accuracy, wants_probabilities=False),
+        Metric("log_loss", False, _log_loss, wants_probabilities=True),
+        Metric("f1_macro", True, _f1_macro, wants_probabilities=False),
+        Metric("roc_auc", True, _roc_auc, wants_probabilities=True),
     )
 }

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from foldwise.competition.layout import CompetitionData
+from foldwise.competition.metrics import METRICS
+from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown, write_text
 
@@ -33,6 +35,19 @@ def write_submission(
     table = submission_table(data, test, kind)
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return table
+
+
+def submission_kind(config: Config, data: CompetitionData) -> str:
+    """`competition.submission`, with what the metric says where the sample alone is no guide.
+
+    A sample of one column of zeros fits labels 0 and 1 as well as probabilities; a metric that
+    ranks or weighs probabilities decides for them.
+    """
+    kind, metric = config.competition.submission, METRICS[config.competition.metric]
+    single = data.sample is not None and data.sample.shape[1] == 2
+    if kind == "auto" and single and len(data.classes) == 2 and metric.wants_probabilities:
+        return "probability"
+    return kind
 
 
 def submission_table(data: CompetitionData, test: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -16,10 +16,11 @@ class OnePixelConv2d(nn.Conv2d):
         """(batch, in_channels, height, width) -> (batch, out_channels, …), as nn.Conv2d."""
         if self.groups > 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return super().forward(input)
-        windows = [self._window(axis, input.shape[axis + 2]) for axis in (0, 1)]
-        if windows[0] is None or windows[1] is None:
+        vertical = self._window(0, input.shape[2])
+        horizontal = self._window(1, input.shape[3])
+        if vertical is None or horizontal is None:
             return super().forward(input)
-        (rows, height), (columns, width) = windows
+        (rows, height), (columns, width) = vertical, horizontal
         seen = input[:, :, rows, columns].permute(0, 2, 3, 1).flatten(1)
         weight = self.weight[:, :, height, width].permute(0, 2, 3, 1).flatten(1)
         return functional.linear(seen, weight, self.bias)[:, :, None, None]
@@ -40,7 +41,7 @@ class OnePixelConv2d(nn.Conv2d):
 
 
 def one_pixel_as_linear(network: nn.Module) -> nn.Module:
-    """Give every plain convolution of ``network`` the short cut, in place; weights stay as named."""
+    """Give every plain convolution of ``network`` the short cut, in place."""
     for module in network.modules():
         if type(module) is nn.Conv2d:
             module.__class__ = OnePixelConv2d

@@ -5,7 +5,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from foldwise.training.device import autocast, seed_for
 from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
-from foldwise.training.progress import Progress
+from foldwise.training.progress import Progress, say
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
         checkpoint.load(last, identity, state)
-        log.write(f"goes on at epoch {state.epoch + 1}, step {state.step + 1}\n")
+        say(log, f"fold {fold} goes on at epoch {state.epoch + 1}, step {state.step + 1}")
     look = partial(
         predict,
         batch_size=2 * config.train.batch_size,
@@ -109,6 +109,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         probs = look(state.result(), job.test_images, rows)
         log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
         finish("test", job.data.test[["id"]], rows, probs)
+    say(log, _end_line(job, fold, state.history))
     run.write_metrics(fold, state.history)
     run.write_model(fold, state.result().state_dict(), provenance)
     last.unlink(missing_ok=True)
@@ -141,6 +142,12 @@ def _validation(job: Job, rows: np.ndarray, probs: np.ndarray) -> dict[str, floa
     names: dict[str, str] = {"val_loss": "log_loss"}
     names[f"val_{job.config.competition.metric}"] = job.config.competition.metric
     return {column: score(metric, job.labels[rows], probs) for column, metric in names.items()}
+
+
+def _end_line(job: Job, fold: int, history: list[dict[str, Any]]) -> str:
+    metric = job.config.competition.metric
+    seconds = sum(row["seconds"] for row in history)
+    return f"fold {fold}: {metric} {history[-1][f'val_{metric}']:.4f} after {seconds:,.0f} s"
 
 
 def _write_predictions(

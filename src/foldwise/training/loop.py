@@ -71,8 +71,7 @@ def fit(
             if state.step == len(state.losses):
                 _finite_loss(config, state)
                 _end_epoch(config, material, state, began, first, evaluate)
-                last = state.epoch == epochs_of(config)
-                progress.line(_epoch_line(config, material.fold, state), last)
+                progress.line(_epoch_line(config, material.fold, state))
             save(state)
             if interrupt.pending():
                 raise Interrupted(interrupt.pending())

@@ -41,11 +41,11 @@ class Progress:
             self.bar.set_description(f"fold {self.fold}, epoch {epoch + 1}/{epochs}", refresh=False)
             self.bar.set_postfix_str(f"loss {loss:.4f}, lr {rate:.1e}")
 
-    def line(self, text: str, last: bool = False) -> None:
+    def line(self, text: str) -> None:
         """A line an epoch: all of them in the log, one every few seconds where there is no bar."""
-        self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        _write(self.log, text)
         now = time.monotonic()
-        if not self.terminal and (last or now - self.said_at >= 5):
+        if not self.terminal and now - self.said_at >= 5:
             self.said_at = now
             print(text, file=sys.stderr, flush=True)
 
@@ -55,3 +55,13 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def say(log: TextIO, text: str) -> None:
+    """A line on the screen and in the log."""
+    _write(log, text)
+    print(text, file=sys.stderr, flush=True)
+
+
+def _write(log: TextIO, text: str) -> None:
+    log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

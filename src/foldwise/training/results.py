@@ -8,7 +8,7 @@ import pandas as pd
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import METRICS, score
-from foldwise.competition.submission import write_submission
+from foldwise.competition.submission import submission_kind, write_submission
 from foldwise.config import Config
 from foldwise.errors import first_few
 from foldwise.files import home, shown
@@ -26,7 +26,7 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
     places = [f"tables and scores in {shown(run.folder)}"]
     if test is not None and len(run.finished()) == split.k:
         path = home() / "submissions" / f"{run.name}.csv"
-        write_submission(data, test, config.competition.submission, path)
+        write_submission(data, test, submission_kind(config, data), path)
         places.append(f"submission in {shown(path)}")
     print(_table(run, scores))
     _, provenance = run.test_table() if test is not None else (None, None)
