@@ -42,7 +42,9 @@ def test_every_setting_has_a_comment_that_help_shows(foldwise: Callable[..., End
         (["fold=9"], "out of range: the folds are 0..4"),
         (["model.name=resnet181"], "did you mean 'resnet18"),
         (["optimizer.name=adamm"], "did you mean 'adam"),
-        (["optimizer.betas=[0.9]"], "needs two numbers or three"),
+        (["optimizer.betas=[0.9]"], "takes 2 numbers"),
+        (["model.name=resnet18.typo"], "does not build"),
+        (["train.precision=fp16", "train.device=cpu"], "needs a GPU"),
         (["model.args={nonsense: 1}"], "does not build"),
     ],
 )
@@ -72,7 +74,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     assert ended.code == 1
     assert ended.err.count("\n") == 1
     assert "ZeroDivisionError: planted" in ended.err
-    assert "Traceback" in (home / "oof" / "error.log").read_text()  # type: ignore[operator]
+    assert "Traceback" in (home / "error.log").read_text()  # type: ignore[operator]
 
 
 def test_help_imports_nothing_heavy() -> None:

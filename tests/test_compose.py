@@ -22,6 +22,9 @@ def test_values_get_the_type_of_their_setting() -> None:
     assert config.optimizer.betas == [0.9, 0.95]
     assert config.model.pretrained is True
     assert config.model.args == {"width": 2, "depth": 3}
+    assert compose.compose(["competition.classes=[no, 0001, 1e5]"]).competition.classes == [
+        *("no", "0001", "1e5")
+    ]
     assert config.train.epochs == 7
 
 
@@ -65,7 +68,10 @@ def test_a_recipe_with_an_unknown_key_names_file_and_key(tmp_path: Path) -> None
 
 def test_a_run_is_named_after_competition_and_recipe() -> None:
     assert compose.compose([]).run == "digits-default"
-    assert compose.compose(["competition=/data/cifar10/"]).run == "cifar10-default"
+    config = compose.compose(["competition=/data/cifar10/"])
+    assert (config.run, config.competition.slug) == ("cifar10-default", "/data/cifar10")
+    here = compose.compose(["competition=../pets"])  # found again from any folder
+    assert here.competition.slug == str(Path.cwd().parent / "pets")
     assert compose.compose(["run=x", "debug=true"]).run == "x-debug"
 
 
@@ -80,7 +86,15 @@ def test_every_shipped_recipe_composes_and_says_what_it_does() -> None:
 
 def test_the_recipe_hash_knows_what_shapes_the_result_and_nothing_else() -> None:
     base = compose.recipe_hash(compose.compose([]))
-    for word in ("run=other", "fold=0", "overwrite=true", "images.workers=3", "train.device=cpu"):
+    for word in (
+        "run=other",
+        "fold=0",
+        "overwrite=true",
+        "images.workers=3",
+        "train.device=cpu",
+        "folds.seed=3",
+        "competition.metric=f1_macro",
+    ):
         assert compose.recipe_hash(compose.compose([word])) == base, word
     for word in ("seed=1", "optimizer.lr=0.5", "model.args={a: 1}", "debug=true"):
         assert compose.recipe_hash(compose.compose([word])) != base, word
@@ -93,6 +107,7 @@ def test_a_written_config_reads_back_as_it_was(tmp_path: Path) -> None:
     assert compose.recipe_hash(again) == compose.recipe_hash(config)
     assert (again.run, again.model) == (config.run, config.model)
     assert compose.differences(config, again) == []
+    assert again.competition.classes == ["01", "yes"]
     (tmp_path / "config.yaml").write_text("nonsense: 1\n")
     with pytest.raises(FoldwiseError, match="there is no setting 'nonsense'"):
         compose.load_config(tmp_path / "config.yaml")

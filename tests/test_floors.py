@@ -4,7 +4,6 @@ import itertools
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -110,14 +109,9 @@ def test_as_a_script(tmp_path):
     ]
 
 
-def test_the_projects_own_environment_meets_the_floors_quickly():
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        result = run(ROOT / "pyproject.toml")
-        times.append(time.perf_counter() - start)
-        assert (result.returncode, result.stdout) == (0, "")
-    assert min(times) < 0.2  # `help` has half a second, and pays for this
+def test_the_projects_own_environment_meets_the_floors():
+    result = run(ROOT / "pyproject.toml")
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_the_pins_meet_the_floors():

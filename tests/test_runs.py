@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError
 from foldwise.runs import Provenance, Run, read_provenance, read_table, write_table
@@ -17,8 +18,8 @@ def frame(ids: list[str], fold: int | None = None, seed: int = 0) -> pd.DataFram
     return pd.concat([table, pd.DataFrame(probs, columns=["prob_a", "prob_b, c"])], axis=1)
 
 
-def provenance(fold: int = 0, held_out: list[int] | None = None) -> Provenance:
-    return Provenance(fold, "recipe", "folds", [fold] if held_out is None else held_out)
+def provenance(fold: int = 0, recipe: str = "recipe") -> Provenance:
+    return Provenance(fold, recipe, "folds", [fold])
 
 
 def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -53,12 +54,15 @@ def test_a_missing_or_foreign_table_is_named(tmp_path: Path) -> None:
         read_table(tmp_path / "foreign.parquet")
 
 
-def trained(run: Run, fold: int, ids: list[str], test_ids: list[str], seed: int) -> pd.DataFrame:
+def trained(
+    run: Run, fold: int, ids: list[str], test_ids: list[str], seed: int, recipe: str = "recipe"
+) -> pd.DataFrame:
     """A finished fold, as the trainer leaves it."""
-    run.write_predictions(fold, "oof", frame(ids, fold, seed), provenance(fold))
+    origin = provenance(fold, recipe)
+    run.write_predictions(fold, "oof", frame(ids, fold, seed), origin)
     test = frame(test_ids, seed=seed + 10)
-    run.write_predictions(fold, "test", test, provenance(fold))
-    run.write_model(fold, {}, provenance(fold))
+    run.write_predictions(fold, "test", test, origin)
+    run.write_model(fold, {}, origin)
     return test
 
 
@@ -66,7 +70,8 @@ def test_folds_combine_in_the_order_of_the_train_table(home: Path) -> None:
     run = Run("r")
     one = trained(run, 0, ["c", "a"], ["x", "y"], 1)
     two = trained(run, 2, ["b"], ["x", "y"], 2)
-    oof, test = run.combine(["a", "b", "c", "never trained"])
+    folds, oof, test = run.combine(["a", "b", "c", "never trained"])
+    assert folds == [0, 2]
     assert oof["id"].tolist() == ["a", "b", "c"]
     assert oof["fold"].tolist() == [0, 2, 0]
     assert test is not None
@@ -93,27 +98,74 @@ def test_folds_with_other_test_ids_do_not_combine(home: Path) -> None:
 
 def test_another_recipe_is_refused_with_the_settings_named(home: Path) -> None:
     run, config = Run("r"), Config(run="r")
-    run.begin(config, {}, [0])
-    trained(run, 0, ["a"], ["x"], 1)
-    run.begin(config, {}, [0, 1])
+    run.begin(config, "folds", [0])
+    recipe = compose.recipe_hash(config)
+    trained(run, 0, ["a"], ["x"], 1, recipe)
+    run.begin(config, "folds", [0, 1])
     config.optimizer.lr = 0.5
-    with pytest.raises(FoldwiseError, match=r"another recipe .*optimizer\.lr: 0\.002 -> 0\.5"):
-        run.begin(config, {}, [1])
+    with pytest.raises(FoldwiseError, match=r"another recipe \(optimizer\.lr: 0\.002 -> 0\.5"):
+        run.begin(config, "folds", [1])
     config.overwrite = True
     with pytest.raises(FoldwiseError, match="folds 0"):
-        run.begin(config, {}, [1])  # fold 0 would stay, made by the old recipe
-    run.begin(config, {}, [0, 1])
+        run.begin(config, "folds", [1])  # fold 0 would stay, made by the old recipe
+    run.begin(config, "folds", [0, 1])
     assert run.config().optimizer.lr == 0.5
     assert run.finished() == []
 
 
+def test_a_fold_of_another_recipe_is_noticed_whatever_config_yaml_says(home: Path) -> None:
+    run, config = Run("r"), Config(run="r")
+    run.begin(config, "folds", [0])
+    trained(run, 0, ["a"], ["x"], 1, "some other recipe")
+    with pytest.raises(FoldwiseError, match="recipe hash differs"):
+        run.begin(config, "folds", [0])
+
+
+def test_another_split_and_another_competition_are_refused(home: Path) -> None:
+    run, config = Run("r"), Config(run="r")
+    run.begin(config, "folds", [0])
+    trained(run, 0, ["a"], ["x"], 1, compose.recipe_hash(config))
+    with pytest.raises(FoldwiseError, match="another split"):
+        run.begin(config, "other folds", [1])
+    config.competition.slug = "pets"
+    with pytest.raises(FoldwiseError, match="competition: digits -> pets"):
+        run.begin(config, "folds", [1])
+
+
 def test_overwrite_replaces_only_the_named_folds(home: Path) -> None:
     run, config = Run("r"), Config(run="r", overwrite=True)
-    run.begin(config, {}, [0])
+    run.begin(config, "folds", [0])
+    for fold in (0, 1):
+        trained(run, fold, [str(fold)], ["x"], fold, compose.recipe_hash(config))
+    run.begin(config, "folds", [1])
+    assert run.finished() == [0]
+
+
+def test_a_fold_in_training_is_not_overwritten(home: Path) -> None:
+    run, config = Run("r"), Config(run="r", overwrite=True)
+    run.begin(config, "folds", [0])
+    trained(run, 0, ["0"], ["x"], 0, compose.recipe_hash(config))
+    with run.fold_log(0), pytest.raises(FoldwiseError, match="by another process"):
+        run.begin(config, "folds", [0])
+    assert run.finished() == [0]
+
+
+def test_a_checkpoint_beside_a_finished_model_is_removed(home: Path) -> None:
+    run, config = Run("r"), Config(run="r")
+    run.begin(config, "folds", [0])
+    trained(run, 0, ["a"], ["x"], 1, compose.recipe_hash(config))
+    run.checkpoint(0).write_bytes(b"left by kill -9")
+    run.begin(config, "folds", [0])
+    assert not run.checkpoint(0).exists()
+
+
+def test_folds_with_and_without_test_predictions_do_not_combine(home: Path) -> None:
+    run = Run("r")
     for fold in (0, 1):
         trained(run, fold, [str(fold)], ["x"], fold)
-    run.begin(config, {}, [1])
-    assert run.finished() == [0]
+    (run.fold_folder(1) / "test.parquet").unlink()
+    with pytest.raises(FoldwiseError, match="folds 1 of r have no test predictions"):
+        run.combine(["0", "1"])
 
 
 def test_two_processes_never_train_one_fold(home: Path) -> None:
@@ -129,6 +181,6 @@ def test_two_processes_never_train_one_fold(home: Path) -> None:
 
 
 def test_an_unknown_run_is_named_with_the_nearest(home: Path) -> None:
-    Run("digits-default").begin(Config(), {}, [0])
+    Run("digits-default").begin(Config(), "folds", [0])
     with pytest.raises(FoldwiseError, match="did you mean 'digits-default'"):
         Run("digit-default").config()

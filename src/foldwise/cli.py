@@ -4,12 +4,20 @@ Nothing heavy is imported here until a verb needs it: `help` answers at once.
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from foldwise import compose, interrupt
-from foldwise.errors import FoldwiseError, Interrupted, UsageError, nearest
+from foldwise.errors import (
+    MEMORY_ADVICE,
+    FoldwiseError,
+    Interrupted,
+    UsageError,
+    nearest,
+    out_of_memory,
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +41,15 @@ def train(words: list[str]) -> int:
 def submission(words: list[str]) -> int:
     given = own_keys("submission", words, required=("run",))
     from foldwise.competition import layout
-    from foldwise.competition.submission import submission_kind, write_submission
-    from foldwise.files import home, shown
+    from foldwise.competition.submission import write_submission
+    from foldwise.files import shown
     from foldwise.runs import Run
 
     run = Run(given["run"])
     config = run.config()
+    config.run = run.name  # the folder's, should a person have renamed it
     table, _ = run.test_table()
-    path = home() / "submissions" / f"{run.name}.csv"
-    data = layout.load(config)
-    rows = write_submission(data, table, submission_kind(config, data), path)
-    print(f"{shown(path)}: {len(rows):,} rows, columns {', '.join(rows)}")
+    print(shown(write_submission(config, layout.load(config), table)))
     return 0
 
 
@@ -54,8 +60,7 @@ def download(words: list[str]) -> int:
     from foldwise.files import shown
     from foldwise.kaggle.download import download
 
-    overwrite = given.get("overwrite", "false").lower() == "true"
-    folder = download(given["competition"], Path(given["from"]).expanduser(), overwrite)
+    folder = download(given["competition"], Path(given["from"]).expanduser())
     print(f"{shown(folder)} is ready: ./run.sh competition={given['competition']}")
     return 0
 
@@ -72,7 +77,10 @@ def test(words: list[str]) -> int:
             "or leave that environment so that .venv is used"
         ) from error
     clone = Path(__file__).resolve().parents[2]
-    return int(pytest.main(["--rootdir", str(clone), "-c", str(clone / "pyproject.toml"), *words]))
+    if not any(Path(word.split("::")[0]).exists() for word in words):
+        words = [*words, str(clone / "tests")]
+    with interrupt.left_alone():  # pytest has its own way with Ctrl-C
+        return int(pytest.main(["-c", str(clone / "pyproject.toml"), *words]))
 
 
 def show_help(words: list[str]) -> int:
@@ -96,7 +104,6 @@ VERBS = {
         {
             "competition": "name of the folder under input/",
             "from": "a zip file with the competition's files",
-            "overwrite": "true replaces the files that are there, folds.csv excepted",
         },
     ),
     "test": Verb("run the project's tests; takes pytest's own words", test),
@@ -131,8 +138,10 @@ def main(words: list[str]) -> int:
         with interrupt.handled():
             return dispatch(words)
     except Interrupted as error:
-        again = " ".join(["./run.sh", *(w for w in words if not w.startswith("overwrite="))])
-        print(f"\ninterrupted; what is finished is saved. To go on: {again}", file=sys.stderr)
+        # What overwrite=true asked for has begun once training has; saying it again would restart.
+        again = [w for w in words if not (error.saved and w.startswith("overwrite="))]
+        line = shlex.join(["./run.sh", *again])
+        print(f"\ninterrupted; what is finished is saved. To go on: {line}", file=sys.stderr)
         return error.exit_code
     except FoldwiseError as error:
         print("foldwise: " + " ".join(str(error).splitlines()), file=sys.stderr)
@@ -162,7 +171,10 @@ def unexpected(error: Exception) -> int:
     if out_of_space(error):
         print(f"foldwise: {disk_full(home())}", file=sys.stderr)
         return 1
-    path = home() / "oof" / "error.log"
+    if out_of_memory(error):
+        print(f"foldwise: {MEMORY_ADVICE}", file=sys.stderr)
+        return 1
+    path = home() / "error.log"
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     try:
         write_text(path, "".join(traceback.format_exception(error)))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ RECIPES = Path(__file__).resolve().parents[1] / "configs"
 # Settings whose default means "decide": a run that goes on keeps what was decided when it was made.
 AUTOMATIC = (
     *("competition.metric", "competition.classes", "images.size"),
-    *("folds.method", "model.name", "train.precision"),
+    *("model.name", "train.precision"),
 )
 
 
@@ -55,7 +56,7 @@ def compose(words: list[str]) -> Config:
         owner = _check_key(key, fields, "")
         # A setting of text type takes the text as it stands: run=007 and run=1e5 stay text.
         plain = owner == key and fields[key].type is str
-        value = text.replace("${", "\\${") if plain else _parse(key, text)
+        value = text.replace("${", "\\${") if plain else _parse(key, text, fields[owner])
         _update(merged, key, value, "")
     config = _to_config(merged)
     _check_values(config)
@@ -102,8 +103,13 @@ def flat(config: Config) -> dict[str, Any]:
 
 
 def recipe_hash(config: Config) -> str:
-    """SHA-256 (hex) over the settings that shape the result, and over nothing else."""
-    shaping = {k: v for k, v in flat(config).items() if k not in NOT_THE_RESULT}
+    """SHA-256 (hex) over the settings that shape the result, and over nothing else.
+
+    Those at their defaults are left out, so that a setting that a later version adds changes no
+    hash of an earlier one.
+    """
+    default = flat(Config())
+    shaping = {k: v for k, v in flat(config).items() if k not in NOT_THE_RESULT and v != default[k]}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
@@ -203,10 +209,13 @@ def _check_key(key: str, fields: dict[str, Any], where: str) -> str:
     raise UsageError(f"{where}there is no setting '{key}'{nearest(key, [*fields, *ALIASES])}")
 
 
-def _parse(key: str, text: str) -> Any:
+def _parse(key: str, text: str, setting: dataclasses.Field[Any]) -> Any:
+    import yaml
     from omegaconf import OmegaConf
 
     try:
+        if setting.type == list[str]:  # its items stay text too: [no, 0001]
+            return yaml.load(text, yaml.BaseLoader)  # a loader that makes nothing but text
         return OmegaConf.to_container(OmegaConf.create("value: " + text)).get("value")  # type: ignore
     except Exception as error:
         raise UsageError(f"{key}={text} cannot be read ({_line(error)})") from error
@@ -239,10 +248,12 @@ def _check_values(config: Config) -> None:
 
 
 def _name_run(config: Config, recipe: Path) -> None:
-    slug = config.competition.slug.rstrip("/")
-    config.competition.slug = slug
-    if not slug:
+    slug = config.competition.slug
+    if not slug.strip("/"):
         raise UsageError("competition= names no competition; try competition=digits")
+    if "/" in slug or slug.startswith("."):  # a path: the run must find it from any folder
+        slug = os.path.normpath(Path(slug).expanduser().absolute())
+    config.competition.slug = slug
     config.run = config.run or f"{Path(slug).name}-{recipe.stem}"
     if not re.fullmatch(r"[^\W_][\w.+=@-]*", config.run):
         raise UsageError(

@@ -128,13 +128,14 @@ class Config:
 
 
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
-# hash leaves them out. (The competition is in the hash of the folds.)
+# hash leaves them out. (The split and the labels have a hash of their own.)
 NOT_THE_RESULT = {
     *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
-    *("images.resident_gb", "images.workers", "images.missing", "images.broken", "folds.rare"),
+    *("images.resident_gb", "images.workers", "images.missing", "images.broken"),
+    *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
-    *("competition.train_images", "competition.test_images", "competition.submission"),
-    *("competition.columns.id", "competition.columns.label", "competition.columns.path"),
+    *("competition.metric", "competition.submission"),
+    *("competition.columns.id", "competition.columns.label"),
 }
 
 # Folder names in a command are short: `competition=X` stands for `competition.slug=X`.

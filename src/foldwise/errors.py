@@ -18,9 +18,10 @@ class UsageError(FoldwiseError):
 class Interrupted(BaseException):  # not an Exception: no handler on the way may swallow it
     """A signal ended the command (exit code 128 + its number); finished work is on disk."""
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, saved: bool = False) -> None:
+        """``saved``: a fold was in training and is on disk up to its last step."""
         super().__init__(signum)
-        self.exit_code = 128 + signum
+        self.exit_code, self.saved = 128 + signum, saved
 
 
 def first_few(items: Iterable[object], limit: int = 5) -> str:
@@ -36,3 +37,15 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
     found = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine had no memory left (told without importing torch)."""
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory")
+    kinds = ("OutOfMemoryError", "MemoryError")
+    return type(error).__name__ in kinds or any(word in str(error).lower() for word in words)
+
+
+MEMORY_ADVICE = (
+    "out of memory: try a smaller train.batch_size or images.size, or images.resident_gb=0"
+)

@@ -1,9 +1,10 @@
-"""Where the project's folders are, and how a file is written so that nobody reads half of it."""
+"""Where the project's folders are; files and folders that appear whole or not at all."""
 
 import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,11 +39,11 @@ def out_of_space(error: BaseException | None) -> OSError | None:
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at ``path`` complete or not at all, and survives a power cut.
+    """A binary file that appears at ``path`` complete or not at all.
 
-    Raises FoldwiseError when the disk is full; the old file, if any, is then untouched.
+    Raises FoldwiseError when it cannot be written; the old file, if any, is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -51,10 +52,63 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if out_of_space(error):
             raise disk_full(path) from error
+        if isinstance(error, OSError):
+            raise not_writable(path, error) from error
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill; at the end it becomes ``path``, after an error it is gone.
+
+    Raises FileExistsError when by then a folder with something in it is there, FoldwiseError when
+    it cannot be written.
+    """
+    temporary = _temporary(path)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(path)  # takes the place of an empty folder, never of files
+    except OSError as error:
+        if out_of_space(error):
+            raise disk_full(path) from error
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and path.is_dir():
+            raise FileExistsError(f"{shown(path)} is there already") from error
+        raise not_writable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside ``path`` for this process, what killed ones left there having been removed."""
+    if path.parent.is_dir():
+        for rest in path.parent.iterdir():
+            match = re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+)\.tmp", rest.name)
+            if match and not _alive(int(match[1])):
+                shutil.rmtree(rest, ignore_errors=True) if rest.is_dir() else rest.unlink()
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def not_writable(path: Path, error: OSError) -> FoldwiseError:
+    """The line for a place where nothing can be written."""
+    return FoldwiseError(
+        f"{shown(path)} cannot be written ({error.strerror or error}): make "
+        f"{shown(path.parent)} a folder that can be written, or set FOLDWISE_HOME to one"
+    )
 
 
 def disk_full(path: Path) -> FoldwiseError:
@@ -85,4 +139,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise FoldwiseError(f"{shown(path)} cannot be read ({error})") from error
+        raise FoldwiseError(
+            f"{shown(path)} cannot be read ({error}): restore it, or delete it where it can be "
+            "made again"
+        ) from error

@@ -40,6 +40,19 @@ def handled() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def left_alone() -> Iterator[None]:
+    """Inside, signals do what they do by themselves."""
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Inside, the first signal only makes `pending` true; the code there saves, then raises."""
     _signals.deferred = True

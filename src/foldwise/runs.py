@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import io
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,9 @@ def _readable(path: Path, kind: type[Exception]) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise FoldwiseError(f"{shown(path)} is not there; train that fold first") from error
+        raise FoldwiseError(
+            f"{shown(path)} is not there; train that fold again with overwrite=true"
+        ) from error
     except (kind, TypeError, KeyError, ValueError, OSError) as error:
         raise FoldwiseError(
             f"{shown(path)} is not a table of foldwise ({error}); "
@@ -117,6 +119,11 @@ class Run:
 
     def config(self) -> Config:
         """The resolved config. Raises FoldwiseError, with the nearest run, where there is none."""
+        if self.started() and not self.config_file.is_file():
+            raise FoldwiseError(
+                f"{shown(self.config_file)} is missing beside trained folds: restore it, "
+                "or train under another name with run=NAME"
+            )
         if not self.config_file.is_file():
             from foldwise.errors import nearest
 
@@ -127,35 +134,62 @@ class Run:
             )
         return compose.load_config(self.config_file)
 
-    def begin(self, config: Config, environment: dict[str, Any], folds: list[int]) -> None:
+    def begin(self, config: Config, folds_hash: str, folds: list[int]) -> None:
         """Make the run, or go on with it; ``config`` is the resolved one.
 
-        With ``config.overwrite`` the named folds' results are removed. Raises FoldwiseError where
-        finished folds were made by another recipe, with the differing settings named.
+        Removes what the named folds have where ``config.overwrite`` says so (all folds of a debug
+        run), and never a fold that another process is training. Raises FoldwiseError where folds
+        that stay were made by another recipe, on another split or of another competition; the
+        differing settings are named.
         """
-        if config.debug and self.folder.is_dir():
-            shutil.rmtree(self.folder)
-        started = self.started()
-        if started and self.config_file.is_file():
-            kept = [k for k in started if not (config.overwrite and k in folds)]
-            self._same_recipe(config, kept)
-        if config.overwrite:
-            for fold in set(folds) & set(started):
-                shutil.rmtree(self.fold_folder(fold))
-        if not self.started() or not self.config_file.is_file():
-            write_json(self.folder / "environment.json", environment)
-            write_text(self.config_file, compose.to_yaml(config))
+        removed = self.replaced(config, folds)
+        kept = [k for k in self.started() if k not in removed]
+        self._same_recipe(config, kept)
+        self._same_split(folds_hash, [k for k in kept if k in self.finished()])
+        for fold in removed:
+            with self.fold_log(fold):
+                for path in self.fold_folder(fold).iterdir():
+                    if path.name != "train.log":
+                        path.unlink()
+        for fold in self.finished():  # killed between the model and the end
+            self.checkpoint(fold).unlink(missing_ok=True)
+        write_text(self.config_file, compose.to_yaml(config))
+
+    def replaced(self, config: Config, folds: list[int]) -> list[int]:
+        """The folds with results that this call trains again from their beginning."""
+        return [k for k in self.started() if config.debug or (config.overwrite and k in folds)]
 
     def _same_recipe(self, config: Config, kept: list[int]) -> None:
+        if not kept:
+            return
         stored = self.config()
         changed = compose.differences(stored, config)
-        if changed and kept:
-            folds = first_few(kept)
+        names = [Path(c.competition.slug).name for c in (stored, config)]
+        if names[0] != names[1]:
+            changed.insert(0, f"competition: {names[0]} -> {names[1]}")
+        wanted = compose.recipe_hash(config)
+        other = [k for k in kept if k in self.finished()]
+        other = [k for k in other if self.provenance(k).recipe_hash != wanted]
+        if changed or other:
+            reason = "; ".join(changed) or "their recipe hash differs"
             raise FoldwiseError(
-                f"{shown(self.folder)} was made by another recipe (folds {folds}): "
-                f"{'; '.join(changed)}. Give this one a name of its own with run=NAME, "
-                "or train all those folds again with overwrite=true"
+                f"folds {first_few(other if other and not changed else kept)} of {self.name} were "
+                f"made by another recipe ({reason}): give this one a name of its own with "
+                "run=NAME, or train those folds again with overwrite=true"
             )
+
+    def _same_split(self, folds_hash: str, finished: list[int]) -> None:
+        other = [k for k in finished if self.provenance(k).folds_hash != folds_hash]
+        if other:
+            raise FoldwiseError(
+                f"folds {first_few(other)} of {self.name} were trained on another split or other "
+                "labels than folds.csv now has: give this run a name of its own with run=NAME, "
+                "or train those folds again with overwrite=true"
+            )
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """environment.json: versions, commit and device of the newest call that trained."""
+        write_json(self.folder / "environment.json", environment)
 
     def started(self) -> list[int]:
         """Folds with anything trained on disk, finished or not."""
@@ -184,6 +218,18 @@ class Run:
                     "name other folds, or another run with run=NAME"
                 ) from error
             yield log
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone in the run: two processes that end at once do not combine half of its folds."""
+        import fcntl
+
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def write_metrics(self, fold: int, history: list[dict[str, Any]]) -> None:
         """metrics.csv: a row an epoch."""
@@ -221,8 +267,12 @@ class Run:
         data = save(plain, metadata={"foldwise": provenance.to_json()})
         write_bytes(self.fold_folder(fold) / "model.safetensors", data)
 
-    def combine(self, ids: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds."""
+    def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:
+        """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds.
+
+        Returns these folds and the two tables; the second is None without a test set. Raises
+        FoldwiseError where the folds have different test ids, or only some have any.
+        """
         folds = self.finished()
         tables = [read_table(self.fold_folder(k) / "oof.parquet") for k in folds]
         together = _combined([provenance for _, provenance in tables])
@@ -231,11 +281,17 @@ class Run:
         oof = oof.iloc[np.argsort([order[name] for name in oof["id"]], kind="stable")]
         oof = oof.reset_index(drop=True)
         write_table(self.folder / "oof.parquet", oof, together)
-        if not (self.fold_folder(folds[0]) / "test.parquet").is_file():
-            return oof, None
+        without = [k for k in folds if not (self.fold_folder(k) / "test.parquet").is_file()]
+        if without == folds:
+            return folds, oof, None
+        if without:
+            raise FoldwiseError(
+                f"folds {first_few(without)} of {self.name} have no test predictions and the "
+                "others have: train them again with overwrite=true"
+            )
         test, provenances = self._mean_test(folds)
         write_table(self.folder / "test.parquet", test, _combined(provenances))
-        return oof, test
+        return folds, oof, test
 
     def _mean_test(self, folds: list[int]) -> tuple[pd.DataFrame, list[Provenance]]:
         """The mean of the folds' test probabilities, one table in memory beside the sum."""
@@ -264,4 +320,9 @@ class Run:
 
     def test_table(self) -> tuple[pd.DataFrame, Provenance]:
         """The run's test probabilities: the mean over its folds."""
+        if not (self.folder / "test.parquet").is_file():
+            raise FoldwiseError(
+                f"{self.name} has no test predictions: no fold of it is finished, "
+                "or its competition has no test set"
+            )
         return read_table(self.folder / "test.parquet")

@@ -26,14 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 from foldwise.competition import layout
 from foldwise.compose import compose
 from foldwise.config import Config
-from foldwise.images.augment import Normalize
 from foldwise.images.load import open_images, threads
-from foldwise.models.build import build_model, place
-from foldwise.training.checkpoint import State
 from foldwise.training.device import automatic_precision, pick_device, prepare
-from foldwise.training.ema import Ema
+from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit
-from foldwise.training.optimizer import make_optimizer
 
 SIDE, BATCH, EPOCHS, SHIFT = 32, 256, 2, 3
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -56,17 +52,8 @@ def ours(files: list[str], labels: np.ndarray, precision: str, classes: int) -> 
     """Seconds for EPOCHS epochs of foldwise's loop, decoding included."""
     config: Config = compose([*RECIPE, f"train.precision={precision}"])
     device = pick_device("auto")
-    prepare(config.train)
-    built = build_model(config.model, classes, SIDE)
-    network = place(built.network, device, channels_last=True)
-    state = State(
-        network=network,
-        ema=Ema(network, config.train.ema),
-        optimizer=make_optimizer(network, config.optimizer, device),
-        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
-        losses=torch.zeros(epoch_steps(len(files), config), device=device),
-    )
-    normalize = Normalize(built.mean, built.std, device, channels_last=True)
+    prepare(config.train, device)
+    state, normalize = beginning(config, classes, 0, epoch_steps(len(files), config), device)
     targets = torch.from_numpy(labels).to(device)
     began = time.perf_counter()
     images = open_images(files, SIDE, 3, device, threads(0), config.images.resident_gb)

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.submission import submission_table, write_submission
+from foldwise.competition.submission import (
+    check_submission,
+    submission_kind,
+    submission_table,
+    write_submission,
+)
+from foldwise.config import Competition, Config
 from foldwise.errors import FoldwiseError, UsageError
 
 
@@ -86,12 +92,37 @@ def test_a_column_a_class(build, classes, columns):
             assert row[column] == pytest.approx(probs[row["id"]][classes.index(name)])
 
 
-def test_written_file(build, tmp_path):
+def test_written_file(build, home):
     data, test = build(["cat", "dog"], {"id": IDS, "y": ["0.5"] * 3}, TWO)
-    write_submission(data, test, "auto", tmp_path / "submissions" / "run.csv")
-    text = (tmp_path / "submissions" / "run.csv").read_bytes()
-    assert text == b"id,y\na/b.png,0.5\n7,0.75\n03,0.0\n"
-    assert names(tmp_path / "submissions") == ["run.csv"]
+    path = write_submission(config("accuracy"), data, test)
+    assert path == home / "submissions" / "run.csv"
+    assert path.read_bytes() == b"id,y\na/b.png,0.5\n7,0.75\n03,0.0\n"
+    assert names(home / "submissions") == ["run.csv"]
+
+
+def config(metric):
+    return Config(run="run", competition=Competition(metric=metric))
+
+
+@pytest.mark.parametrize(
+    ("classes", "cell", "metric", "kind"),
+    [
+        (["0", "1"], "0", "accuracy", "auto"),
+        (["0", "1"], "0", "roc_auc", "probability"),  # zeros fit labels and probabilities
+        (["0", "1"], "0", "log_loss", "probability"),
+        (["cat", "dog"], "cat", "log_loss", "auto"),  # the sample wants labels, whatever counts
+    ],
+)
+def test_the_metric_decides_where_the_sample_is_no_guide(build, classes, cell, metric, kind):
+    data, _ = build(classes, {"id": IDS, "y": [cell] * 3}, TWO)
+    assert submission_kind(config(metric), data) == kind
+    check_submission(config(metric), data)
+
+
+def test_a_sample_that_fits_nothing_is_refused_before_training(build):
+    data, _ = build(["cat", "dog"], {"id": IDS, "y": ["bird"] * 3}, TWO)
+    with pytest.raises(FoldwiseError, match=r"competition\.submission=label"):
+        check_submission(config("accuracy"), data)
 
 
 def test_without_a_sample(build):
@@ -180,8 +211,8 @@ def test_sample_that_does_not_fit(build, sample, kind, error, message):
         ),
     ],
 )
-def test_predictions_that_do_not_fit(build, tmp_path, change, message):
+def test_predictions_that_do_not_fit(build, home, change, message):
     data, test = build(["cat", "dog"], {"id": IDS, "label": ["cat"] * 3}, TWO)
     with pytest.raises(FoldwiseError, match=message):
-        write_submission(data, change(test), "auto", tmp_path / "run.csv")
-    assert names(tmp_path) == []
+        write_submission(config("accuracy"), data, change(test))
+    assert not (home / "submissions").exists()

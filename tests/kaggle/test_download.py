@@ -12,7 +12,7 @@ import pytest
 
 from foldwise.competition.layout import load
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, UsageError
+from foldwise.errors import FoldwiseError
 from foldwise.kaggle import archive
 from foldwise.kaggle.download import download
 
@@ -243,8 +243,6 @@ def test_empty_zip(zipped, home):
 def test_no_source(home):
     refused(home, Path("no.zip"), "from=no.zip: there is no such file")
     refused(home, Path("input"), "input cannot be read .*give the path of a zip")
-    with pytest.raises(UsageError, match=r"download competition=x wants the zip as from=FILE.zip"):
-        download("x", None)
 
 
 def test_bomb(zipped, home, monkeypatch):
@@ -282,27 +280,8 @@ def test_interrupted(zipped, home, monkeypatch):
 
 def test_existing_folder(zipped, home):
     download("x", zipped(FILES))
-    folder = home / "input" / "x"
-    for name in ("folds.csv", "folds.json", "corrections.csv", "mine.txt"):
-        (folder / name).write_text("ours")
-    source = zipped({**FILES, "train/4.png": "4", "folds.csv": "theirs"})
-    with pytest.raises(FoldwiseError, match="input/x is there already: overwrite=true replaces"):
-        download("x", source)
-    assert "train/4.png" not in laid(home)
-    download("x", source, overwrite=True)
-    assert laid(home) == sorted(
-        [*FILES, "train/4.png", "folds.csv", "folds.json", "corrections.csv"]
-    )
-    assert (folder / "folds.csv").read_text() == "ours"
-    assert names(home / "input") == ["x"]
-
-
-def test_failed_overwrite_changes_nothing(zipped, home):
-    download("x", zipped(FILES))
-    source = zipped({**FILES, "train/9.png": "0123456789"}, zipfile.ZIP_STORED)
-    source.write_bytes(source.read_bytes().replace(b"0123456789", b"0123456798", 1))
-    with pytest.raises(FoldwiseError, match="CRC"):
-        download("x", source, overwrite=True)
+    with pytest.raises(FoldwiseError, match="input/x is there already: move it away"):
+        download("x", zipped({**FILES, "train/4.png": "4"}))
     assert laid(home) == sorted(FILES) and names(home / "input") == ["x"]
 
 
@@ -310,7 +289,7 @@ def test_link_in_place_of_the_folder(zipped, home):
     (home / "elsewhere").mkdir()
     (home / "input" / "x").symlink_to(home / "elsewhere")
     with pytest.raises(FoldwiseError, match="input/x is a link or a file: remove it"):
-        download("x", zipped(FILES), overwrite=True)
+        download("x", zipped(FILES))
     assert names(home / "elsewhere") == []
 
 

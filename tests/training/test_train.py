@@ -206,6 +206,44 @@ def test_an_error_inside_training_leaves_its_traceback_in_the_log(
     assert "ZeroDivisionError: planted" in log
 
 
+def test_given_classes_may_come_in_any_order(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    given = "competition.classes=[owl, cat, dog]"
+    assert foldwise(*COMMAND, "fold=0", "run=plain").code == 0
+    assert foldwise(*COMMAND, "fold=0", "run=given", given).code == 0
+    one, two = (Run(name).folder / "oof.parquet" for name in ("plain", "given"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_what_cannot_be_built_leaves_a_trained_fold_alone(
+    foldwise: Callable[..., Ended], pets: Path, home: Path
+) -> None:
+    assert foldwise(*COMMAND, "fold=0", "run=r").code == 0
+    before = (Run("r").folder / "oof.parquet").read_bytes()
+    for word in ("optimizer.name=adamm", "model.args={nonsense: 1}"):
+        one_line(foldwise(*COMMAND, "fold=0", "run=r", "overwrite=true", word), 2)
+    assert (Run("r").folder / "oof.parquet").read_bytes() == before
+    assert foldwise(*COMMAND, "fold=0", "run=r").code == 0
+
+
+def test_overwrite_trains_again(foldwise: Callable[..., Ended], pets: Path) -> None:
+    words = (*COMMAND, "fold=0", "run=r")
+    assert foldwise(*words).code == 0
+    model = Run("r").fold_folder(0) / "model.safetensors"
+    before = model.read_bytes()
+    assert foldwise(*words, "overwrite=true").code == 0
+    assert model.read_bytes() == before
+    assert foldwise(*words, "overwrite=true", "optimizer.lr=0.1").code == 0
+    assert model.read_bytes() != before
+
+
+def test_two_ids_of_one_image_are_refused(foldwise: Callable[..., Ended], pets: Path) -> None:
+    with (pets / "train.csv").open("a") as table:
+        table.write("tr000.png,cat\n")
+    one_line(foldwise(*COMMAND), 1, "tr000, tr000.png", "have one image")
+
+
 def test_submission_verb_writes_the_same_file(
     foldwise: Callable[..., Ended], pets: Path, home: Path
 ) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from foldwise.competition.folder import new_folder
+from foldwise.files import atomic_folder
 
 SEED = 0
 TEST_SHARE = 0.2
@@ -29,7 +29,7 @@ def write_digits(folder: Path) -> None:
         {"id": [f"{i:04d}" for i in range(1, len(labels) + 1)], "label": labels, "Usage": part}
     )
     try:
-        with new_folder(folder) as new:
+        with atomic_folder(folder) as new:
             _write_images(new, pixels, rows)
             _write_tables(new, rows)
     except FileExistsError:  # another process was faster, with the same bytes

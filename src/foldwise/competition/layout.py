@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from foldwise.competition.digits import write_digits
-from foldwise.competition.folder import existing_folder, folder_of, slug_of
+from foldwise.competition.folder import existing_folder, folder_of
 from foldwise.competition.imagefiles import ImageFiles, images_of, index_images, named_root
 from foldwise.competition.rows import (
     checked_ids,
@@ -21,8 +21,6 @@ from foldwise.competition.tables import Table, TablePaths, find_tables, read_tab
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
 from foldwise.files import shown
-
-__all__ = ["CompetitionData", "folder_of", "load", "slug_of", "sorted_classes"]
 
 
 @dataclass(frozen=True)

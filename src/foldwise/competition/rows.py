@@ -1,6 +1,7 @@
 """Rows of a table with the images that belong to them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -42,7 +43,21 @@ def train_rows(
     if columns.path:
         named_column(table, columns.path, "competition.columns.path")
     rows["file"] = _files(table, ids, (ids, label), files, columns.path, "train")
+    _refuse_shared(rows, table)
     return rows, ids
+
+
+def _refuse_shared(rows: pd.DataFrame, table: Table) -> None:
+    """One image in two rows could stand on both sides of a split."""
+    there = rows[rows["file"] != ""]
+    shared = there[there["file"].duplicated(keep=False)]
+    if len(shared):
+        first = shared[shared["file"] == shared["file"].iloc[0]]
+        raise FoldwiseError(
+            f"{shown(table.path)}: the ids {first_few(first['id'])} have one image, "
+            f"{shown(Path(first['file'].iloc[0]))} ({len(shared)} rows share images): "
+            "keep one row an image"
+        )
 
 
 def test_rows(table: Table, files: ImageFiles, train_id: str, config: Config) -> pd.DataFrame:

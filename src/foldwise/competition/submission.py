@@ -12,7 +12,7 @@ from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import METRICS
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
-from foldwise.files import shown, write_text
+from foldwise.files import home, shown, write_text
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -28,13 +28,18 @@ class _Shape:
     order: list[str]  # of all columns
 
 
-def write_submission(
-    data: CompetitionData, test: pd.DataFrame, kind: str, path: Path
-) -> pd.DataFrame:
-    """Writes submission_table(...) to ``path`` as CSV, whole or not at all, and returns it."""
-    table = submission_table(data, test, kind)
+def write_submission(config: Config, data: CompetitionData, test: pd.DataFrame) -> Path:
+    """Writes submissions/<run>.csv from the test probabilities, whole or not at all."""
+    table = submission_table(data, test, submission_kind(config, data))
+    path = home() / "submissions" / f"{config.run}.csv"
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
-    return table
+    return path
+
+
+def check_submission(config: Config, data: CompetitionData) -> None:
+    """Raises, before training, what write_submission would where the sample fits nothing."""
+    if data.test is not None:
+        _shape(data, submission_kind(config, data))
 
 
 def submission_kind(config: Config, data: CompetitionData) -> str:
@@ -44,10 +49,11 @@ def submission_kind(config: Config, data: CompetitionData) -> str:
     ranks or weighs probabilities decides for them.
     """
     kind, metric = config.competition.submission, METRICS[config.competition.metric]
-    single = data.sample is not None and data.sample.shape[1] == 2
-    if kind == "auto" and single and len(data.classes) == 2 and metric.wants_probabilities:
-        return "probability"
-    return kind
+    if kind != "auto" or data.sample is None or data.test is None or len(data.classes) != 2:
+        return kind
+    values = [name for name in data.sample if name != _id_column(data.sample, data.test)]
+    numbers = len(values) == 1 and all(NUMBER.fullmatch(c.strip()) for c in data.sample[values[0]])
+    return "probability" if numbers and metric.wants_probabilities else kind
 
 
 def submission_table(data: CompetitionData, test: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from foldwise.files import write_text
 cv2.setNumThreads(
     0
 )  # the images are decoded side by side; OpenCV's own threads would only get in the way
+SAID_FROM = 20_000  # images; fewer are decoded before a person wonders
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -55,9 +57,9 @@ def native_size(files: list[str], channels: int) -> int:
     The data's own is the median over (at most) 64 files, spread evenly, of the longer side.
     """
     sides = []
-    for path in files[:: max(1, len(files) // 64)]:
+    for n in np.unique(np.linspace(0, len(files) - 1, min(64, len(files))).astype(int)):
         try:
-            sides.append(max(decode(path, channels).shape[:2]))
+            sides.append(max(decode(files[n], channels).shape[:2]))
         except UnreadableImage:
             continue  # named later, with all the others
     side = int(np.median(sides)) if sides else 224
@@ -76,18 +78,28 @@ def find_broken(files: Iterable[str], workers: int, memory: Path | None) -> dict
     if mark in known:
         return {}
 
-    def check(path: str) -> str:
+    if len(paths) > SAID_FROM:
+        print(f"looking at {len(paths):,} images once", file=sys.stderr)
+    broken: dict[str, str] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        work = [pool.submit(_broken_among, paths[n : n + 64]) for n in range(0, len(paths), 64)]
+        try:
+            for part in work:
+                broken |= part.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
+    if memory and not broken and os.access(memory.parent, os.W_OK):
+        write_text(memory, "\n".join([*known[-9:], mark]) + "\n")
+    return broken
+
+
+def _broken_among(paths: list[str]) -> dict[str, str]:
+    broken = {}
+    for path in paths:
         try:
             decode(path, 3)
         except UnreadableImage as error:
-            return str(error)
-        return ""
-
-    with ThreadPoolExecutor(workers) as pool:
-        found = zip(paths, pool.map(check, paths, chunksize=64), strict=True)
-        broken = {path: reason for path, reason in found if reason}
-    if memory and not broken and os.access(memory.parent, os.W_OK):
-        write_text(memory, "\n".join([*known[-9:], mark]) + "\n")
+            broken[path] = str(error)
     return broken
 
 

@@ -36,7 +36,7 @@ class ResidentImages:
 
     def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
         for numbers in rows:
-            wanted = torch.from_numpy(numbers).to(self.images.device, non_blocking=True)
+            wanted = to_device(torch.from_numpy(numbers), self.images.device)
             yield self.images.index_select(0, wanted)
 
 
@@ -84,14 +84,12 @@ class StreamedImages:
             try:
                 out[position] = decode(path, self.channels, self.size)
             except UnreadableImage as error:
-                raise FoldwiseError(
-                    f"{path} {error}, though it was readable before; restore it and try again"
-                ) from error
+                raise FoldwiseError(f"{path} {error}: restore it and repeat the command") from error
 
     def _finish(self, batch: Tensor, work: list[Future[None]]) -> Tensor:
         for future in work:
             future.result()
-        return batch.to(self.device, non_blocking=True)
+        return to_device(batch, self.device)
 
 
 def open_images(
@@ -114,6 +112,11 @@ def open_images(
         images[start : start + len(batch)] = batch
         start += len(batch)
     return ResidentImages(images.to(device))
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Without waiting on CUDA, which keeps what it copies from; MPS would read freed memory."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def threads(workers: int) -> int:

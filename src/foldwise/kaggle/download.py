@@ -4,36 +4,27 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from foldwise.competition.folder import folder_of, new_folder
-from foldwise.errors import FoldwiseError, UsageError, first_few
-from foldwise.files import shown
+from foldwise.competition.folder import folder_of
+from foldwise.errors import FoldwiseError, first_few
+from foldwise.files import atomic_folder, shown
 from foldwise.kaggle.archive import Member, members_of, unpack
 
-OURS = ("folds.csv", "folds.json", "corrections.csv")  # not Kaggle's: kept when it is overwritten
 
-
-def download(slug: str, source: Path | None, overwrite: bool = False) -> Path:
+def download(slug: str, source: Path) -> Path:
     """Lays the zip ``source`` out as the folder of competition ``slug``, and says what is there.
 
-    The folder appears complete or not at all. With ``overwrite`` it replaces one that is there,
-    but for folds.csv, folds.json and corrections.csv, which stay. Raises FoldwiseError for a
-    folder that is there, a file that is not a zip, whatever in it is unsafe or damaged, and a full
-    disk; UsageError without a ``source``.
+    The folder appears complete or not at all. Raises FoldwiseError for a folder that is there, a
+    file that is not a zip, whatever in it is unsafe or damaged, and a full disk.
     """
     folder = folder_of(slug)
-    if source is None:
-        raise UsageError(
-            f"download competition={slug} wants the zip as from=FILE.zip: get it from the "
-            "competition's Data page"
-        )
-    _refuse_taken(folder, overwrite)
+    _refuse_taken(folder)
     with _opened(source) as archive:
         members = members_of(archive, source)
         try:
-            with new_folder(folder, replace=overwrite, keep=OURS) as new:
+            with atomic_folder(folder) as new:
                 unpack(archive, members, source, new)
         except FileExistsError:
-            _refuse_taken(folder, overwrite)
+            _refuse_taken(folder)
             raise
     print(_summary(folder, members, source))
     return folder
@@ -56,15 +47,14 @@ def _opened(source: Path) -> zipfile.ZipFile:
         ) from error
 
 
-def _refuse_taken(folder: Path, overwrite: bool) -> None:
+def _refuse_taken(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FoldwiseError(
             f"{shown(folder)} is a link or a file: remove it, then repeat the command"
         )
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
+    if folder.exists() and any(folder.iterdir()):
         raise FoldwiseError(
-            f"{shown(folder)} is there already: overwrite=true replaces Kaggle's files in it and "
-            f"keeps {', '.join(OURS)}"
+            f"{shown(folder)} is there already: move it away, or name another with competition="
         )
 
 

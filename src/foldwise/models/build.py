@@ -47,7 +47,10 @@ def build_model(settings: Model, classes: int, size: int) -> BuiltModel:
         options["drop_rate"] = settings.drop_rate
     if settings.drop_path_rate:
         options["drop_path_rate"] = settings.drop_path_rate
-    known = get_pretrained_cfg(settings.name)
+    try:
+        known = get_pretrained_cfg(settings.name)
+    except RuntimeError as error:  # a tag that the architecture does not have
+        raise UsageError(f"model.name={settings.name} does not build: {error}") from error
     if known is not None and known.fixed_input_size:
         options.setdefault("img_size", size)
     try:

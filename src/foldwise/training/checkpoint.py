@@ -56,10 +56,10 @@ def load(path: Path, identity: str, state: State) -> None:
     way_on = f"delete {shown(path)} to train this fold from its beginning"
     try:
         content = torch.load(path, map_location=state.losses.device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        if content["identity"] != identity:
+            raise FoldwiseError(f"{shown(path)} belongs to another recipe or split; {way_on}")
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise FoldwiseError(f"{shown(path)} cannot be read ({error}); {way_on}") from error
-    if content["identity"] != identity:
-        raise FoldwiseError(f"{shown(path)} belongs to another recipe or split; {way_on}")
     state.network.load_state_dict(content["network"])
     if state.ema:
         state.ema.network.load_state_dict(content["ema"])

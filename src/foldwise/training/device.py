@@ -52,13 +52,14 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, dtype)
 
 
-def prepare(settings: Train) -> None:
-    """Process-wide switches for speed, or for the same bytes on a GPU."""
-    torch.backends.cudnn.benchmark = not settings.deterministic
-    torch.set_float32_matmul_precision("highest" if settings.deterministic else "high")
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def prepare(settings: Train, device: torch.device) -> None:
+    """Process-wide switches of a GPU: for speed, or for the same bytes every time."""
     torch.use_deterministic_algorithms(settings.deterministic)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not settings.deterministic
+        torch.set_float32_matmul_precision("highest" if settings.deterministic else "high")
+        if settings.deterministic:  # cuBLAS reads it when it starts, which is later than this
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def seed_for(*key: int) -> int:

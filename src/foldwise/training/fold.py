@@ -16,7 +16,7 @@ from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import score
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError
+from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
@@ -54,6 +54,8 @@ def train_fold(job: Job, fold: int) -> None:
     unexpected error goes to train.log. Raises FoldwiseError and Interrupted.
     """
     with job.run.fold_log(fold) as log:
+        if fold in job.run.finished():  # by another process, since this one began
+            return
         try:
             _train(job, fold, log)
         except FoldwiseError as error:
@@ -63,6 +65,8 @@ def train_fold(job: Job, fold: int) -> None:
             log.write(traceback.format_exc())
             if out_of_space(error):
                 raise
+            if out_of_memory(error):
+                raise FoldwiseError(f"fold {fold}: {MEMORY_ADVICE}") from error
             reason = (str(error).splitlines() or [""])[0]
             raise FoldwiseError(
                 f"fold {fold} failed with {type(error).__name__}: {reason} "
@@ -74,7 +78,8 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     config, run = job.config, job.run
     train_rows = np.flatnonzero(job.split.fold != fold)
     held_rows = np.flatnonzero(job.split.fold == fold)
-    state, normalize = _beginning(job, fold, epoch_steps(len(train_rows), config))
+    steps = epoch_steps(len(train_rows), config)
+    state, normalize = beginning(config, len(job.data.classes), fold, steps, job.device)
     provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out=[fold])
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
@@ -96,30 +101,36 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 
-    prior = np.bincount(job.labels[train_rows], minlength=len(job.data.classes)) / len(train_rows)
-    finish = partial(_write_predictions, job, fold, provenance, prior)
+    classes = job.data.classes
+    prior = np.bincount(job.labels[train_rows], minlength=len(classes)) / len(train_rows)
     rows = shortened(config, held_rows)
     probs = look(state.result(), job.images, rows)
     state.history[-1] |= _validation(job, rows, probs)
     held = job.data.train.loc[held_rows, ["id", "label"]].reset_index(drop=True)
     held.insert(1, "fold", np.full(len(held), fold, np.int64))
-    finish("oof", held, np.arange(len(rows)), probs)
+    table, without = _filled(held, np.arange(len(rows)), probs, prior, classes)
+    run.write_predictions(fold, "oof", table, dataclasses.replace(provenance, prior=without))
     if job.test_images is not None and job.data.test is not None:
         rows, began = shortened(config, job.test_rows), time.monotonic()
         probs = look(state.result(), job.test_images, rows)
         log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
-        finish("test", job.data.test[["id"]], rows, probs)
+        table, without = _filled(job.data.test[["id"]], rows, probs, prior, classes)
+        run.write_predictions(fold, "test", table, dataclasses.replace(provenance, prior=without))
     say(log, _end_line(job, fold, state.history))
     run.write_metrics(fold, state.history)
     run.write_model(fold, state.result().state_dict(), provenance)
     last.unlink(missing_ok=True)
 
 
-def _beginning(job: Job, fold: int, steps: int) -> tuple[State, Normalize]:
-    """A fold that has not taken a step, and what its network wants done to the pixels."""
-    config, device = job.config, job.device
+def beginning(
+    config: Config, classes: int, fold: int, steps: int, device: torch.device
+) -> tuple[State, Normalize]:
+    """A fold that has not taken a step, and what its network wants done to the pixels.
+
+    ``steps``: of an epoch. Raises UsageError and FoldwiseError for what cannot be built.
+    """
     torch.manual_seed(seed_for(config.seed, fold))
-    built = build_model(config.model, len(job.data.classes), config.images.size)
+    built = build_model(config.model, classes, config.images.size)
     network = place(built.network, device, config.train.channels_last)
     state = State(
         network=network,
@@ -150,24 +161,16 @@ def _end_line(job: Job, fold: int, history: list[dict[str, Any]]) -> str:
     return f"fold {fold}: {metric} {history[-1][f'val_{metric}']:.4f} after {seconds:,.0f} s"
 
 
-def _write_predictions(
-    job: Job,
-    fold: int,
-    provenance: Provenance,
-    prior: np.ndarray,
-    name: str,
-    known: pd.DataFrame,
-    rows: np.ndarray,
-    probs: np.ndarray,
-) -> None:
-    """Write ``known`` with ``probs`` in its ``rows``, and the class prior in all others."""
+def _filled(
+    known: pd.DataFrame, rows: np.ndarray, probs: np.ndarray, prior: np.ndarray, classes: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """``known`` with ``probs`` in its ``rows`` and the prior in the others, and their ids."""
     table = np.tile(prior.astype(np.float32), (len(known), 1))
-    table[rows] = probs
-    columns = pd.DataFrame(table, columns=prob_columns(job.data.classes))
+    if len(rows):
+        table[rows] = probs
     others = known["id"].drop(index=known.index[rows]).tolist()
-    frame = pd.concat([known.reset_index(drop=True), columns], axis=1)
-    marked = dataclasses.replace(provenance, prior=others)
-    job.run.write_predictions(fold, name, frame, marked)
+    columns = pd.DataFrame(table, columns=prob_columns(classes))
+    return pd.concat([known.reset_index(drop=True), columns], axis=1), others
 
 
 def shortened(config: Config, rows: np.ndarray) -> np.ndarray:

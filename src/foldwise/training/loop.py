@@ -13,7 +13,7 @@ from foldwise import interrupt
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.images.augment import Normalize, augment
-from foldwise.images.load import Images
+from foldwise.images.load import Images, to_device
 from foldwise.training.checkpoint import State
 from foldwise.training.device import autocast, seed_for
 from foldwise.training.progress import Progress
@@ -65,29 +65,25 @@ def fit(
                 progress.advance(len(rows))
                 if progress.due():
                     loss = _finite_loss(config, state)
-                    progress.show(state.epoch, epochs_of(config), loss, _rate(state))
+                    rate = _rate(config, state, state.step - 1)
+                    progress.show(state.epoch, epochs_of(config), loss, rate)
                 if interrupt.pending():
-                    break
-            if state.step == len(state.losses):
-                _finite_loss(config, state)
-                _end_epoch(config, material, state, began, first, evaluate)
-                progress.line(_epoch_line(config, material.fold, state))
+                    save(state)
+                    raise Interrupted(interrupt.pending(), saved=True)
+            _finite_loss(config, state)
+            _end_epoch(config, material, state, began, first, evaluate)
+            progress.line(_epoch_line(config, material.fold, state))
             save(state)
-            if interrupt.pending():
-                raise Interrupted(interrupt.pending())
 
 
 def step(config: Config, material: Material, state: State, rows: np.ndarray, batch: Tensor) -> None:
     """One batch: forward, backward, update. Nothing in here waits for the device."""
-    steps = len(state.losses)
-    position = state.epoch * steps + state.step
+    position = state.epoch * len(state.losses) + state.step
     torch.manual_seed(seed_for(config.seed, material.fold, state.epoch, state.step))
-    rate = learning_rate(
-        position, epochs_of(config) * steps, steps, config.optimizer.lr, config.schedule
-    )
+    rate = _rate(config, state, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
-    targets = material.targets[torch.from_numpy(rows).to(material.device, non_blocking=True)]
+    targets = material.targets[to_device(torch.from_numpy(rows), material.device)]
     pixels = material.normalize(augment(batch, config.augment))
     with autocast(material.device, config.train.precision):
         logits = state.network(pixels)
@@ -116,8 +112,12 @@ def _batches(
     return zip(parts, material.images.batches(parts), strict=True)
 
 
-def _rate(state: State) -> float:
-    return float(state.optimizer.param_groups[-1]["lr"])
+def _rate(config: Config, state: State, step: int) -> float:
+    """The learning rate of a step of the current epoch."""
+    steps = len(state.losses)
+    position = state.epoch * steps + step
+    peak = config.optimizer.lr
+    return learning_rate(position, epochs_of(config) * steps, steps, peak, config.schedule)
 
 
 def _finite_loss(config: Config, state: State) -> float:
@@ -125,10 +125,12 @@ def _finite_loss(config: Config, state: State) -> float:
     losses = state.losses[: state.step].cpu()
     bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
+        step = int(bad[0])
         raise FoldwiseError(
-            f"the loss is {losses[bad[0]].item()} at step {int(bad[0]) + 1} of epoch "
-            f"{state.epoch + 1} (learning rate {_rate(state):.2g}): try a smaller optimizer.lr "
-            f"(now {config.optimizer.lr:g}), optimizer.clip=1 (now {config.optimizer.clip:g}) "
+            f"the loss is {losses[step].item()} at step {step + 1} of epoch {state.epoch + 1} "
+            f"(learning rate {_rate(config, state, step):.2g}): try a smaller optimizer.lr "
+            f"(now {config.optimizer.lr:g}), a smaller optimizer.clip "
+            f"(now {config.optimizer.clip:g}; 0 is none), longer schedule.warmup_epochs "
             f"or train.precision=fp32 (now {config.train.precision})"
         )
     return float(losses.mean())
@@ -144,7 +146,8 @@ def _end_epoch(
 ) -> None:
     """Add the epoch's row to the history and stand at the beginning of the next."""
     images = (state.step - first) * min(config.train.batch_size, len(material.rows))
-    row = {"epoch": state.epoch + 1, "train_loss": float(state.losses.mean()), "lr": _rate(state)}
+    rate = _rate(config, state, len(state.losses) - 1)
+    row = {"epoch": state.epoch + 1, "train_loss": float(state.losses.mean()), "lr": rate}
     row |= {"images_per_second": round(images / (time.monotonic() - began), 1)}
     state.epoch, state.step = state.epoch + 1, 0
     every = config.train.eval_every
@@ -157,5 +160,5 @@ def _end_epoch(
 def _epoch_line(config: Config, fold: int, state: State) -> str:
     row = state.history[-1]
     values = ", ".join(f"{k} {row[k]:.4f}" for k in row if k.startswith(("train_", "val_")))
-    speed = f"{row['images_per_second']:,.0f} images/s"
+    speed = f"lr {row['lr']:.1e}, {row['images_per_second']:,.0f} images/s"
     return f"fold {fold}, epoch {row['epoch']}/{epochs_of(config)}: {values}, {speed}"

@@ -18,16 +18,20 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Norms and biases get no weight decay. Raises UsageError for what the factory refuses."""
     options: dict[str, Any] = {}
-    if len(settings.betas) == 1:
-        raise UsageError(f"optimizer.betas={settings.betas} needs two numbers or three")
     try:
         kind = get_optimizer_class(settings.name, bind_defaults=False)
     except ValueError as error:
         hint = nearest(settings.name, map(str, list_optimizers()))
         raise UsageError(f"optimizer.name={settings.name} is none of timm's{hint}") from error
     if settings.betas:
-        if "betas" not in inspect.signature(kind).parameters:  # timm would drop them in silence
+        own = inspect.signature(kind).parameters.get("betas")
+        if own is None:  # timm would drop them in silence
             raise UsageError(f"optimizer.name={settings.name} takes no optimizer.betas")
+        if len(own.default) != len(settings.betas):
+            raise UsageError(
+                f"optimizer.betas={settings.betas}: "
+                f"{settings.name} takes {len(own.default)} numbers"
+            )
         options["betas"] = tuple(settings.betas)
     if kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW) and device.type in FUSED:
         options["fused"] = True

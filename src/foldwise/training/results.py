@@ -8,10 +8,10 @@ import pandas as pd
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import METRICS, score
-from foldwise.competition.submission import submission_kind, write_submission
+from foldwise.competition.submission import write_submission
 from foldwise.config import Config
 from foldwise.errors import first_few
-from foldwise.files import home, shown
+from foldwise.files import shown
 from foldwise.runs import Run, prob_columns
 
 
@@ -20,19 +20,17 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
 
     With all folds there, also submissions/<run>.csv.
     """
-    oof, test = run.combine(data.train["id"].tolist())
-    scores = fold_scores(oof, config)
-    run.write_scores(scores)
     places = [f"tables and scores in {shown(run.folder)}"]
-    if test is not None and len(run.finished()) == split.k:
-        path = home() / "submissions" / f"{run.name}.csv"
-        write_submission(data, test, submission_kind(config, data), path)
-        places.append(f"submission in {shown(path)}")
-    print(_table(run, scores))
-    _, provenance = run.test_table() if test is not None else (None, None)
-    if provenance is not None and provenance.prior:
-        names = first_few(provenance.prior)
-        print(f"{len(provenance.prior)} test rows got the class prior: {names}")
+    with run.locked():
+        folds, oof, test = run.combine(data.train["id"].tolist())
+        scores = fold_scores(oof, config)
+        run.write_scores(scores)
+        print(_table(run, scores))
+        if test is not None and len(folds) == split.k:
+            places.append(f"submission in {shown(write_submission(config, data, test))}")
+    prior = run.test_table()[1].prior if test is not None else []
+    if prior:
+        print(f"{len(prior)} test rows got the class prior: {first_few(prior)}")
     print("; ".join(places))
 
 

@@ -13,15 +13,16 @@ from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.folds import FrozenFolds, frozen_folds
 from foldwise.competition.layout import CompetitionData
+from foldwise.competition.submission import check_submission
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, first_few
+from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import home, shown, write_text
 from foldwise.images.decode import find_broken, native_size
 from foldwise.images.load import StreamedImages, open_images, threads
-from foldwise.models.build import automatic_model, check_model
+from foldwise.models.build import automatic_model
 from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
-from foldwise.training.fold import Job, train_fold
+from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
@@ -38,13 +39,16 @@ def train(config: Config) -> None:
     split = frozen_folds(data, config)
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), pick_device(config.train.device)
-    decide(config, data, run, device)
-    check_model(config.model)
+    if set(run.started()) - set(run.replaced(config, folds)):
+        compose.adopt(config, run.config())
+    decide(config, data, split, device)
+    check_submission(config, data)
+    beginning(config, len(data.classes), folds[0], 1, device)  # refuses what cannot be built
     usable = _usable_test_rows(config, data)
-    _same_split(config, run, split, folds)
-    run.begin(config, {**describe(device), **software()}, folds)
+    run.begin(config, split.hash, folds)
     waiting = [k for k in folds if k not in run.finished()]
     if waiting:
+        run.write_environment({**describe(device), **software()})
         _announce(config, data, device, waiting)
         job = _job(config, run, data, split, device, usable)
         for fold in waiting:
@@ -54,13 +58,12 @@ def train(config: Config) -> None:
     finish(run, config, data, split)
 
 
-def decide(config: Config, data: CompetitionData, run: Run, device: torch.device) -> None:
-    """Replace every automatic setting: by the run's own decision, or by one made now."""
-    if run.config_file.is_file() and not config.overwrite and not config.debug:
-        compose.adopt(config, run.config())
+def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: torch.device) -> None:
+    """Replace every setting that is still automatic by a decision."""
+    config.folds.k = split.k  # a split of the user's own may have another
+    config.competition.classes = data.classes
     if config.competition.metric == "auto":
         config.competition.metric = "accuracy"
-    config.competition.classes = config.competition.classes or data.classes
     if not config.images.size:
         config.images.size = native_size(data.train["file"].tolist(), config.model.in_chans)
     if config.model.name == "auto":
@@ -68,21 +71,7 @@ def decide(config: Config, data: CompetitionData, run: Run, device: torch.device
     if config.train.precision == "auto":
         config.train.precision = automatic_precision(device)
     if config.train.precision == "fp16" and device.type == "cpu":
-        raise FoldwiseError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
-
-
-def _same_split(config: Config, run: Run, split: FrozenFolds, folds: list[int]) -> None:
-    """Refuse to put folds of two splits into one run."""
-    if config.debug:
-        return
-    kept = [k for k in run.finished() if not (config.overwrite and k in folds)]
-    other = [k for k in kept if run.provenance(k).folds_hash != split.hash]
-    if other:
-        raise FoldwiseError(
-            f"folds {first_few(other)} of {run.name} were trained on another split or other labels "
-            "than folds.csv now has: give this run a name of its own with run=NAME, "
-            "or train all its folds again with overwrite=true"
-        )
+        raise UsageError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
 
 
 def _usable_test_rows(config: Config, data: CompetitionData) -> np.ndarray:
@@ -91,6 +80,8 @@ def _usable_test_rows(config: Config, data: CompetitionData) -> np.ndarray:
     Raises FoldwiseError naming the images that do not decode.
     """
     test = [] if data.test is None else data.test["file"].tolist()
+    if config.debug:  # two batches of everything: their own images tell
+        return np.array([n for n, path in enumerate(test) if path], np.int64)
     train = data.train["file"].tolist()
     memory = data.folder / ".images-decode"
     broken = find_broken([*train, *filter(None, test)], threads(config.images.workers), memory)
@@ -109,7 +100,7 @@ def _refuse(config: Config, broken: dict[str, str]) -> None:
     names = [f"{shown(Path(path))} {reason}" for path, reason in broken.items()]
     everything = ""
     if len(names) > 20:
-        listing = home() / "oof" / f"{config.run}.broken.txt"
+        listing = home() / "broken-images.txt"
         write_text(listing, "\n".join(names) + "\n")
         everything = f" (all of them in {shown(listing)})"
     raise FoldwiseError(
@@ -127,7 +118,7 @@ def _job(
     device: torch.device,
     usable: np.ndarray,
 ) -> Job:
-    prepare(config.train)
+    prepare(config.train, device)
     size, channels = config.images.size, config.model.in_chans
     workers = threads(config.images.workers)
     resident = 0.0 if config.debug else config.images.resident_gb

@@ -1,0 +1,53 @@
+"""Peak memory of the whole command does not grow with the test set beyond its probabilities."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from helpers import CLONE, write_competition
+
+SIDE = 64
+# VmHWM, not ru_maxrss: the latter begins at the peak of the process that started this one.
+MEASURE = """
+import json, sys
+from pathlib import Path
+from foldwise.cli import main
+code = main(sys.argv[1:])
+status = Path("/proc/self/status").read_text()
+peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+print(json.dumps({"code": code, "peak": peak / 1024}))
+"""
+
+
+def peak(home: Path, images: int) -> float:
+    """Megabytes at the peak of training one short fold and predicting ``images`` test images."""
+    folder = write_competition(home / "input" / "pets", side=SIDE)
+    (folder / "sample_submission.csv").unlink()
+    for path in (folder / "test").iterdir():
+        path.unlink()
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    first = folder / "test" / "0.png"
+    cv2.imwrite(str(first), noise)
+    for n in range(1, images):
+        os.link(first, folder / "test" / f"{n}.png")
+    words = ["competition=pets", "fold=0", "run=r", "train.epochs=1", "train.batch_size=16"]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *words, "model.name=convnet2", "images.resident_gb=0"],
+        env={**os.environ, "FOLDWISE_HOME": str(home), "PYTHONPATH": str(CLONE / "src")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["code"] == 0, done.stderr
+    return float(measured["peak"])
+
+
+def test_peak_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
+    few, many = peak(tmp_path / "few", 1_000), peak(tmp_path / "many", 10_000)
+    held = 9_000 * SIDE * SIDE * 3 / 2**20  # 105 MB, were the images kept
+    # Ids, paths and probabilities of 9,000 more rows are some MB.
+    assert many - few < 0.2 * held, (few, many)
