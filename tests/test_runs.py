@@ -7,7 +7,8 @@ import pytest
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError
-from foldwise.runs import Provenance, Run, read_provenance, read_table, write_table
+from foldwise.provenance import Provenance, read_provenance, read_table
+from foldwise.runs import Run
 
 
 def frame(ids: list[str], fold: int | None = None, seed: int = 0) -> pd.DataFrame:
@@ -20,38 +21,6 @@ def frame(ids: list[str], fold: int | None = None, seed: int = 0) -> pd.DataFram
 
 def provenance(fold: int = 0, recipe: str = "recipe") -> Provenance:
     return Provenance(fold, recipe, "folds", [fold])
-
-
-def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    written = frame(["0001", "1e5", "NA"], fold=3)
-    write_table(tmp_path / "t.parquet", written, provenance(3))
-    read, origin = read_table(tmp_path / "t.parquet")
-    assert read["id"].tolist() == ["0001", "1e5", "NA"]
-    assert read.columns.tolist() == written.columns.tolist()
-    assert read["prob_a"].dtype == np.float32
-    np.testing.assert_array_equal(read["prob_a"], written["prob_a"])
-    assert origin == provenance(3) == read_provenance(tmp_path / "t.parquet")
-
-
-def test_equal_tables_have_equal_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_table(tmp_path / name, frame(["a", "b"], 0), provenance())
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
-@pytest.mark.parametrize("content", [b"", b"PAR1 no table", b"id,prob_a\n"])
-def test_a_damaged_table_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "oof.parquet").write_bytes(content)
-    with pytest.raises(FoldwiseError, match=r"oof\.parquet is not a table of foldwise"):
-        read_table(tmp_path / "oof.parquet")
-
-
-def test_a_missing_or_foreign_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FoldwiseError, match="is not there"):
-        read_table(tmp_path / "oof.parquet")
-    frame(["a"]).to_parquet(tmp_path / "foreign.parquet")
-    with pytest.raises(FoldwiseError, match="not a table of foldwise"):
-        read_table(tmp_path / "foreign.parquet")
 
 
 def trained(

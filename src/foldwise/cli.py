@@ -6,8 +6,6 @@ Nothing heavy is imported here until a verb needs it: `help` answers at once.
 import os
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from foldwise import compose, interrupt
 from foldwise.errors import (
@@ -18,16 +16,7 @@ from foldwise.errors import (
     nearest,
     out_of_memory,
 )
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A word of the command line. ``keys`` are its own; with ``config`` it takes every setting."""
-
-    does: str
-    run: Callable[[list[str]], int]
-    keys: dict[str, str] = field(default_factory=dict)
-    config: bool = False
+from foldwise.help import Verb, verb_help, verbs_help
 
 
 def train(words: list[str]) -> int:
@@ -84,8 +73,6 @@ def test(words: list[str]) -> int:
 
 
 def show_help(words: list[str]) -> int:
-    from foldwise.help import verb_help, verbs_help
-
     if not words:
         print(verbs_help(VERBS))
         return 0

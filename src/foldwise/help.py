@@ -1,20 +1,27 @@
 """`./run.sh help`: the verbs, and the settings with their comments from config.py."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from foldwise import config
 from foldwise.compose import flat, settings
 
-if TYPE_CHECKING:
-    from foldwise.cli import Verb
-
 USAGE = "./run.sh [verb] [key=value …]"
 
 
-def verbs_help(verbs: Mapping[str, "Verb"]) -> str:
+@dataclass(frozen=True)
+class Verb:
+    """A word of the command line. ``keys`` are its own; with ``config`` it takes every setting."""
+
+    does: str
+    run: Callable[[list[str]], int]
+    keys: dict[str, str] = field(default_factory=dict)
+    config: bool = False
+
+
+def verbs_help(verbs: Mapping[str, Verb]) -> str:
     width = max(map(len, verbs))
     lines = [f"  {name:<{width}}  {verb.does}" for name, verb in verbs.items()]
     examples = [
@@ -26,7 +33,7 @@ def verbs_help(verbs: Mapping[str, "Verb"]) -> str:
     return "\n".join([*head, *lines, "", "examples:", *examples])
 
 
-def verb_help(name: str, verb: "Verb") -> str:
+def verb_help(name: str, verb: Verb) -> str:
     words = " [key=value …]" if verb.keys or verb.config else ""
     lines = [f"./run.sh {name}{words}: {verb.does}", ""]
     lines += [f"  {key:<12} {text}" for key, text in verb.keys.items()]

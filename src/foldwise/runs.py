@@ -1,16 +1,9 @@
-"""The run store: the only code that knows the layout of oof/.
-
-A table of predictions has the columns of DESIGN: ``id`` (text), ``fold`` and ``label`` (OOF only),
-then ``prob_<class>`` (float32). Its provenance travels in the parquet file's metadata.
-"""
+"""The run store: the only code that knows the layout of oof/."""
 
 import contextlib
-import dataclasses
 import io
-import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,87 +13,8 @@ import pandas as pd
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
-from foldwise.files import atomic, home, read_json, shown, write_bytes, write_json, write_text
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a table or a model was made from. No name, time, host or path: same result, same bytes.
-
-    ``held_out``: the folds whose labels reached neither the network nor its initial weights, its
-    teacher, its pseudo-labels, nor a parameter fitted on them.
-    ``prior``: ids whose image could not be used, so that their row is the class prior.
-    """
-
-    fold: int | None
-    recipe_hash: str
-    folds_hash: str
-    held_out: list[int]
-    prior: list[str] = dataclasses.field(default_factory=list)
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-
-def write_table(path: Path, frame: pd.DataFrame, provenance: Provenance) -> None:
-    """Write a prediction table: equal frames and provenance give equal bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    types = [
-        (c, pa.string() if c in ("id", "label") else table.schema.field(c).type) for c in frame
-    ]
-    table = table.cast(pa.schema(types)).replace_schema_metadata({"foldwise": provenance.to_json()})
-    with atomic(path) as file:
-        pq.write_table(table, file)
-
-
-def read_table(path: Path) -> tuple[pd.DataFrame, Provenance]:
-    """A prediction table and its provenance. Raises FoldwiseError: missing, or damaged."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with _readable(path, pa.ArrowException):
-        table = pq.read_table(path)
-        fields = json.loads(table.schema.metadata[b"foldwise"])
-        return table.to_pandas(), Provenance(**fields)
-
-
-def read_provenance(path: Path) -> Provenance:
-    """A table's provenance alone: cheap, however long the table is."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with _readable(path, pa.ArrowException):
-        return Provenance(**json.loads(pq.read_schema(path).metadata[b"foldwise"]))
-
-
-@contextlib.contextmanager
-def _readable(path: Path, kind: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FoldwiseError(
-            f"{shown(path)} is not there; train that fold again with overwrite=true"
-        ) from error
-    except (kind, TypeError, KeyError, ValueError, OSError) as error:
-        raise FoldwiseError(
-            f"{shown(path)} is not a table of foldwise ({error}); "
-            "train that fold again with overwrite=true"
-        ) from error
-
-
-def prob_columns(classes: list[str]) -> list[str]:
-    return [f"prob_{name}" for name in classes]
-
-
-def _combined(parts: list[Provenance]) -> Provenance:
-    """The provenance of a table made of several: held out is only what every part holds out."""
-    held_out = sorted(set.intersection(*(set(part.held_out) for part in parts)))
-    prior = sorted({name for part in parts for name in part.prior})
-    fold = parts[0].fold if len(parts) == 1 else None
-    return dataclasses.replace(parts[0], fold=fold, held_out=held_out, prior=prior)
+from foldwise.files import home, read_json, shown, write_bytes, write_json, write_text
+from foldwise.provenance import Provenance, combined, read_provenance, read_table, write_table
 
 
 class Run:
@@ -275,7 +189,7 @@ class Run:
         """
         folds = self.finished()
         tables = [read_table(self.fold_folder(k) / "oof.parquet") for k in folds]
-        together = _combined([provenance for _, provenance in tables])
+        together = combined([provenance for _, provenance in tables])
         oof = pd.concat([frame for frame, _ in tables], ignore_index=True)
         order = {name: position for position, name in enumerate(ids)}
         oof = oof.iloc[np.argsort([order[name] for name in oof["id"]], kind="stable")]
@@ -290,7 +204,7 @@ class Run:
                 "others have: train them again with overwrite=true"
             )
         test, provenances = self._mean_test(folds)
-        write_table(self.folder / "test.parquet", test, _combined(provenances))
+        write_table(self.folder / "test.parquet", test, combined(provenances))
         return folds, oof, test
 
     def _mean_test(self, folds: list[int]) -> tuple[pd.DataFrame, list[Provenance]]:

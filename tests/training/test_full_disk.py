@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.runs import read_table
+from foldwise.provenance import read_table
 from helpers import QUICK, start, write_competition
 
 # Wide enough that its checkpoint does not fit where the tables do.

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from foldwise.competition.metrics import score
-from foldwise.runs import Run, read_table
+from foldwise.provenance import read_table
+from foldwise.runs import Run
 from helpers import QUICK, Ended, write_competition
 
 COMMAND = ("competition=pets", *QUICK)

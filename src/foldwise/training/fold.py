@@ -22,7 +22,8 @@ from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
 from foldwise.models.build import build_model, place
 from foldwise.prediction.predict import predict
-from foldwise.runs import Provenance, Run, prob_columns
+from foldwise.provenance import Provenance, prob_columns
+from foldwise.runs import Run
 from foldwise.training import checkpoint
 from foldwise.training.checkpoint import State
 from foldwise.training.device import autocast, seed_for

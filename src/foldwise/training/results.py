@@ -12,7 +12,8 @@ from foldwise.competition.submission import write_submission
 from foldwise.config import Config
 from foldwise.errors import first_few
 from foldwise.files import shown
-from foldwise.runs import Run, prob_columns
+from foldwise.provenance import prob_columns
+from foldwise.runs import Run
 
 
 def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) -> None:
