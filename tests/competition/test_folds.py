@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.competition import folds as folds_module
 from foldwise.competition.folds import frozen_folds
 from foldwise.competition.layout import CompetitionData, sorted_classes
 from foldwise.errors import FoldwiseError, UsageError
@@ -180,11 +179,11 @@ def test_fewer_groups_than_folds(data, settings, tmp_path):
 
 
 def test_read_only_folder(data, settings, monkeypatch, tmp_path):
-    def refuse(path, value):
-        raise PermissionError(errno.EACCES, "Permission denied")
+    def refuse(_):
+        raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(folds_module, "write_json", refuse)
-    with pytest.raises(FoldwiseError, match=r"folds.json cannot be written .*copy the competition"):
+    monkeypatch.setattr("foldwise.files.os.fsync", refuse)
+    with pytest.raises(FoldwiseError, match=r"folds.json cannot be written .*FOLDWISE_HOME"):
         frozen_folds(data(), settings())
     assert names(tmp_path) == []
 

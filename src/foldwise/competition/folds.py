@@ -1,6 +1,6 @@
 """The frozen split of a competition: made once, written down, verified at every start."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,10 @@ def frozen_folds(data: CompetitionData, config: Config) -> FrozenFolds:
     _refuse_bad_split(fold, facts["k"], data, config, table)
     # folds.json goes first: alone, as a killed call may leave it, it is enough to make folds.csv.
     if not facts_file.exists():
-        _write(facts_file, lambda: write_json(facts_file, facts))
+        write_json(facts_file, facts)
     if not table.exists():
         rows = pd.DataFrame({"id": list(folds), "fold": list(folds.values())})
-        _write(table, lambda: write_text(table, rows.to_csv(index=False, lineterminator="\n")))
+        write_text(table, rows.to_csv(index=False, lineterminator="\n"))
     triples = zip(labels, fold.tolist(), labels.values(), strict=True)
     return FrozenFolds(fold, facts["k"], digest(sorted(triples)))
 
@@ -87,16 +87,6 @@ def _made_again(
         f"{shown(path)} is missing, and the folds that folds.json tells of cannot be made again: "
         "put folds.csv back, or delete folds.json to split anew"
     )
-
-
-def _write(path: Path, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise FoldwiseError(
-            f"{shown(path)} cannot be written ({error.strerror}): make the folder writable, or "
-            "copy the competition to one that is and give it as competition=PATH"
-        ) from error
 
 
 def _refuse_other_settings(
