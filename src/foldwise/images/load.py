@@ -17,7 +17,7 @@ from torch import Tensor
 from foldwise.errors import FoldwiseError
 from foldwise.images.decode import UnreadableImage, decode
 
-AHEAD = 3  # batches decoded while one is used: enough to hide a slow file, little enough to hold
+AHEAD = 3  # batches decoded while a GPU uses one: hides a slow file, and is little to hold
 
 
 class Images(Protocol):
@@ -53,12 +53,15 @@ class StreamedImages:
         self.device, self.workers = device, workers
 
     def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        # Where the processor itself computes, decoding beside it gains nothing, and costs a lot:
+        # torch's threads wait for each other by spinning, on the cores that the decoders need.
+        limit = 0 if self.device.type == "cpu" else AHEAD
         with ThreadPoolExecutor(self.workers) as pool:
             ahead: deque[tuple[Tensor, list[Future[None]]]] = deque()
             try:
                 for numbers in rows:
                     ahead.append(self._begin(pool, numbers))
-                    if len(ahead) > AHEAD:
+                    if len(ahead) > limit:
                         yield self._finish(*ahead.popleft())
                 while ahead:
                     yield self._finish(*ahead.popleft())
