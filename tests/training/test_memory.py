@@ -13,7 +13,7 @@ from helpers import CLONE, write_competition
 
 SIDE = 96
 # A network whose activations are small: what the allocator does with them is no growth.
-NETWORK = ("model.name=convnet2", "model.args={widths: [4, 4]}", "train.batch_size=4")
+NETWORK = ("model.name=convnet2", "model.args={widths: [4, 4]}", "train.batch_size=16")
 # VmHWM, not ru_maxrss: the latter begins at the peak of the process that started this one.
 MEASURE = """
 import json, sys
