@@ -119,6 +119,26 @@ def test_a_fold_in_training_is_not_overwritten(home: Path) -> None:
     assert run.finished() == [0]
 
 
+def test_a_fold_in_training_counts_as_started(home: Path) -> None:
+    run, config = Run("r"), Config(run="r")
+    run.begin(config, "folds", [0])
+    with run.fold_log(0):  # another process, which has nothing on disk yet
+        config.optimizer.lr = 0.5
+        with pytest.raises(FoldwiseError, match="another recipe"):
+            run.begin(config, "folds", [1])
+    run.begin(config, "folds", [1])
+    with pytest.raises(FoldwiseError, match="at the same time"):
+        run.still_of(Config(run="r"))
+
+
+def test_folds_of_two_recipes_do_not_combine(home: Path) -> None:
+    run = Run("r")
+    trained(run, 0, ["a"], ["x"], 1, "one recipe")
+    trained(run, 1, ["b"], ["x"], 2, "another")
+    with pytest.raises(FoldwiseError, match="folds 1 of r have another recipe"):
+        run.combine(["a", "b"])
+
+
 def test_a_checkpoint_beside_a_finished_model_is_removed(home: Path) -> None:
     run, config = Run("r"), Config(run="r")
     run.begin(config, "folds", [0])

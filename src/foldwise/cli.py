@@ -125,8 +125,7 @@ def main(words: list[str]) -> int:
         with interrupt.handled():
             return dispatch(words)
     except Interrupted as error:
-        # What overwrite=true asked for has begun once training has; saying it again would restart.
-        again = [w for w in words if not (error.saved and w.startswith("overwrite="))]
+        again = [w for w in words if not (error.begun and w.startswith("overwrite="))]
         line = shlex.join(["./run.sh", *again])
         print(f"\ninterrupted; what is finished is saved. To go on: {line}", file=sys.stderr)
         return error.exit_code

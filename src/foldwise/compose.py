@@ -46,7 +46,7 @@ def compose(words: list[str]) -> Config:
     """
     from omegaconf import OmegaConf
 
-    overrides = dict(split_word(word) for word in words)
+    overrides = dict(split_word(word) for word in words)  # the last one of a key counts
     overrides = {ALIASES.get(key, key): value for key, value in overrides.items()}
     merged = OmegaConf.structured(Config)
     path = recipe_path(overrides.get("config", "default"))
@@ -85,7 +85,9 @@ def load_config(path: Path) -> Config:
         _merge(merged, _read_recipe(path), "")
         return _to_config(merged)
     except UsageError as error:
-        raise FoldwiseError(f"{shown(path)}: {error}; was it made by another version?") from error
+        raise FoldwiseError(
+            f"{shown(path)}: {error}; restore it, or give the run another name"
+        ) from error
 
 
 def to_yaml(config: Config) -> str:
@@ -258,7 +260,7 @@ def _name_run(config: Config, recipe: Path) -> None:
     if not re.fullmatch(r"[^\W_][\w.+=@-]*", config.run):
         raise UsageError(
             f"run={config.run} cannot be a folder's name: letters, digits and . _ - + = @, "
-            "beginning with a letter or digit"
+            "beginning with a letter or digit; say run=NAME"
         )
     if config.debug and not config.run.endswith("-debug"):
         config.run += "-debug"

@@ -18,10 +18,10 @@ class UsageError(FoldwiseError):
 class Interrupted(BaseException):  # not an Exception: no handler on the way may swallow it
     """A signal ended the command (exit code 128 + its number); finished work is on disk."""
 
-    def __init__(self, signum: int, saved: bool = False) -> None:
-        """``saved``: a fold was in training and is on disk up to its last step."""
+    def __init__(self, signum: int, begun: bool = False) -> None:
+        """``begun``: the run is made, and what it was to replace is gone."""
         super().__init__(signum)
-        self.exit_code, self.saved = 128 + signum, saved
+        self.signum, self.exit_code, self.begun = signum, 128 + signum, begun
 
 
 def first_few(items: Iterable[object], limit: int = 5) -> str:

@@ -32,6 +32,9 @@ class Provenance:
     held_out: list[int]
     prior: list[str] = dataclasses.field(default_factory=list)
 
+    def same_recipe(self, other: "Provenance") -> bool:
+        return (self.recipe_hash, self.folds_hash) == (other.recipe_hash, other.folds_hash)
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
@@ -76,12 +79,12 @@ def _readable(path: Path, kind: type[Exception]) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FoldwiseError(
-            f"{shown(path)} is not there; train that fold again with overwrite=true"
+            f"{shown(path)} is not there: train that fold again (fold=K overwrite=true)"
         ) from error
     except (kind, TypeError, KeyError, ValueError, OSError) as error:
         raise FoldwiseError(
             f"{shown(path)} is not a table of foldwise ({error}); "
-            "train that fold again with overwrite=true"
+            "train that fold again (fold=K overwrite=true)"
         ) from error
 
 

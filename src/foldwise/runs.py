@@ -1,6 +1,7 @@
 """The run store: the only code that knows the layout of oof/."""
 
 import contextlib
+import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -66,7 +67,8 @@ class Run:
                     if path.name != "train.log":
                         path.unlink()
         for fold in self.finished():  # killed between the model and the end
-            self.checkpoint(fold).unlink(missing_ok=True)
+            if self.checkpoint(fold).is_file():
+                self.checkpoint(fold).unlink()
         write_text(self.config_file, compose.to_yaml(config))
 
     def replaced(self, config: Config, folds: list[int]) -> list[int]:
@@ -106,11 +108,36 @@ class Run:
         write_json(self.folder / "environment.json", environment)
 
     def started(self) -> list[int]:
-        """Folds with anything trained on disk, finished or not."""
+        """Folds with anything trained on disk, finished or not, and those in training now."""
         names = (p.name.removeprefix("fold") for p in self.folder.glob("fold*") if p.is_dir())
         folds = sorted(int(name) for name in names if name.isdigit())
         trained = ("last.ckpt", "model.safetensors")
-        return [k for k in folds if any((self.fold_folder(k) / name).is_file() for name in trained)]
+        return [
+            k
+            for k in folds
+            if any((self.fold_folder(k) / name).is_file() for name in trained)
+            or self._in_training(k)
+        ]
+
+    def _in_training(self, fold: int) -> bool:
+        """Whether a process holds the fold's lock."""
+        try:
+            with (self.fold_folder(fold) / "train.log").open() as log:
+                fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def still_of(self, config: Config) -> None:
+        """Raises FoldwiseError where another process has since made this another recipe's run."""
+        changed = compose.differences(self.config(), config)
+        if changed:
+            raise FoldwiseError(
+                f"{self.name} was begun with another recipe at the same time "
+                f"({'; '.join(changed)}): give this one a name of its own with run=NAME"
+            )
 
     def finished(self) -> list[int]:
         """Folds that are done: their model is written after everything else."""
@@ -119,8 +146,6 @@ class Run:
     @contextlib.contextmanager
     def fold_log(self, fold: int) -> Iterator[TextIO]:
         """fold<k>/train.log, open for appending and locked: two processes never train one fold."""
-        import fcntl
-
         path = self.fold_folder(fold) / "train.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", buffering=1) as log:
@@ -136,8 +161,6 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Alone in the run: two processes that end at once do not combine half of its folds."""
-        import fcntl
-
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -161,8 +184,12 @@ class Run:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"
 
-    def metrics(self, fold: int) -> pd.DataFrame:
-        return pd.read_csv(self.fold_folder(fold) / "metrics.csv")
+    def metrics(self, fold: int) -> pd.DataFrame | None:
+        """metrics.csv, or None where it is missing or damaged: nothing but its display needs it."""
+        try:
+            return pd.read_csv(self.fold_folder(fold) / "metrics.csv")
+        except (OSError, ValueError):
+            return None
 
     def provenance(self, fold: int) -> Provenance:
         """Of a finished fold, read without its table."""
@@ -189,7 +216,14 @@ class Run:
         """
         folds = self.finished()
         tables = [read_table(self.fold_folder(k) / "oof.parquet") for k in folds]
-        together = combined([provenance for _, provenance in tables])
+        origins = [provenance for _, provenance in tables]
+        other = [p.fold for p in origins if not p.same_recipe(origins[0])]
+        if other:
+            raise FoldwiseError(
+                f"folds {first_few(other)} of {self.name} have another recipe or split than fold "
+                f"{folds[0]}: train them again with overwrite=true and fold= naming them"
+            )
+        together = combined(origins)
         oof = pd.concat([frame for frame, _ in tables], ignore_index=True)
         order = {name: position for position, name in enumerate(ids)}
         oof = oof.iloc[np.argsort([order[name] for name in oof["id"]], kind="stable")]

@@ -272,7 +272,7 @@ def test_reordered_folds_csv_is_fine(data, settings, tmp_path):
         ({"folds__seed": 3}, "frozen with folds.seed=0, and the settings now say folds.seed=3"),
         (
             {"folds__group": "group"},
-            "folds.method=stratified folds.group=, and .* folds.group=group",
+            "folds.group= folds.method=stratified, and .* folds.group=group",
         ),
     ],
 )
@@ -280,6 +280,12 @@ def test_settings_that_contradict(data, settings, values, message):
     frozen_folds(data(), settings())
     with pytest.raises(FoldwiseError, match=message):
         frozen_folds(data(), settings(**values))
+
+
+def test_settings_left_at_their_defaults_take_what_is_frozen(data, settings):
+    made = frozen_folds(data(), settings(folds__k=4, folds__seed=3))
+    assert frozen_folds(data(), settings()).hash == made.hash
+    assert frozen_folds(data(), settings()).k == 4
 
 
 def test_lost_folds_csv_is_made_again(data, settings, tmp_path):

@@ -57,6 +57,23 @@ def test_cut_off_files_are_unreadable(tmp_path: Path, ending: str, share: float)
         decode(str(path), 3)
 
 
+def test_zeros_behind_a_photo_and_a_thumbnail_in_it_deceive_nobody(tmp_path: Path) -> None:
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
+    Image.fromarray(noise[:16, :16]).save(tmp_path / "small.jpg")
+    small = (tmp_path / "small.jpg").read_bytes()
+    exif = b"Exif\0\0" + small  # a header with an end mark of its own
+    path = Path(write(tmp_path / "x.jpg", noise))
+    whole = path.read_bytes()
+    head = b"\xff\xd8\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    path.write_bytes(head + whole[2:] + b"\0" * 5000)
+    assert decode(str(path), 3).shape == (80, 80, 3)
+    path.write_bytes(head + whole[2 : len(whole) // 2])
+    with pytest.raises(UnreadableImage):
+        decode(str(path), 3)
+
+
 def test_text_a_folder_and_nothing_are_unreadable(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("no image")
     for path in (tmp_path / "x.png", tmp_path, tmp_path / "absent.png"):
@@ -72,6 +89,11 @@ def test_find_broken_names_all_and_remembers_a_whole_set(tmp_path: Path) -> None
     Path(files[1]).write_bytes(b"")
     Path(files[3]).write_bytes(Path(files[3]).read_bytes()[:100])
     assert set(find_broken(files, 2, memory)) == {files[1], files[3]}
+
+
+def test_a_damaged_memory_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "memory").write_bytes(bytes(range(256)))
+    assert find_broken([write(tmp_path / "0.png")], 1, tmp_path / "memory") == {}
 
 
 def test_a_remembered_set_is_not_decoded_again(

@@ -239,6 +239,15 @@ def test_overwrite_trains_again(foldwise: Callable[..., Ended], pets: Path) -> N
     assert model.read_bytes() != before
 
 
+def test_a_lost_metrics_file_costs_its_columns_only(
+    foldwise: Callable[..., Ended], pets: Path
+) -> None:
+    assert foldwise(*COMMAND, "fold=0", "run=r").code == 0
+    (Run("r").fold_folder(0) / "metrics.csv").unlink()
+    ended = foldwise(*COMMAND, "fold=0", "run=r")
+    assert ended.code == 0, ended.err
+
+
 def test_two_ids_of_one_image_are_refused(foldwise: Callable[..., Ended], pets: Path) -> None:
     with (pets / "train.csv").open("a") as table:
         table.write("tr000.png,cat\n")

@@ -1,5 +1,6 @@
 """The frozen split of a competition: made once, written down, verified at every start."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from foldwise.competition.splits import method_of, refuse_straddling, split
 from foldwise.config import Config
 from foldwise.config import Folds as FoldSettings
 from foldwise.errors import FoldwiseError, first_few, nearest
-from foldwise.files import shown, write_json, write_text
+from foldwise.files import home, shown, write_json, write_text
 
 ANEW = "delete folds.csv and folds.json to split anew (runs on the old folds then fit no more)"
 
@@ -41,7 +42,10 @@ def frozen_folds(data: CompetitionData, config: Config) -> FrozenFolds:
     contradict each other (rows added, removed or relabelled, another k), and UsageError for a group
     method without folds.group. Nothing is ever split again in silence.
     """
-    table, facts_file = data.folder / "folds.csv", data.folder / "folds.json"
+    place = data.folder
+    if not os.access(place, os.W_OK) and not (place / "folds.csv").exists():
+        place = home() / "input" / place.name  # Kaggle mounts competitions read-only
+    table, facts_file = place / "folds.csv", place / "folds.json"
     method = method_of(config)
     labels = dict(zip(data.train["id"].tolist(), data.train["label"].tolist(), strict=True))
     if facts_file.exists():
@@ -93,10 +97,14 @@ def _refuse_other_settings(
     facts: Mapping[str, Any], config: Config, method: str, path: Path
 ) -> None:
     """The folds.* settings must be those of the frozen folds; supplied ones only have a k."""
-    now = {"k": config.folds.k, "method": method}
-    now |= {"group": config.folds.group, "seed": config.folds.seed}
+    # What is left at its default takes what is frozen.
+    said, default = config.folds, FoldSettings()
+    now = {name: getattr(said, name) for name in ("k", "group", "seed")}
+    now = {name: value for name, value in now.items() if value != getattr(default, name)}
+    if said.method != default.method or said.group:
+        now["method"] = method
     if facts["method"] == "supplied":
-        now = {} if config.folds.k == FoldSettings.k else {"k": config.folds.k}
+        now = {name: value for name, value in now.items() if name == "k"}
     other = [name for name, value in now.items() if facts.get(name) != value]
     if other:
         frozen = " ".join(f"folds.{name}={facts.get(name)}" for name in other)

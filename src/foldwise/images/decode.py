@@ -12,11 +12,10 @@ import numpy as np
 
 from foldwise.files import write_text
 
-cv2.setNumThreads(
-    0
-)  # the images are decoded side by side; OpenCV's own threads would only get in the way
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say it ourselves
+cv2.setNumThreads(0)  # images are decoded side by side: OpenCV's own threads would be in the way
 SAID_FROM = 20_000  # images; fewer are decoded before a person wonders
-JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xda", b"\xff\xd9"
 
 
 class UnreadableImage(ValueError):
@@ -41,14 +40,27 @@ def decode(path: str, channels: int, size: int = 0) -> np.ndarray:
         image = None
     if image is None:
         raise UnreadableImage("is no image, or cut off")
-    # Older OpenCVs fill the rest of a cut-off JPEG with gray instead of refusing it.
-    if data[:2].tobytes() == JPEG and JPEG_END not in data[-4096:].tobytes():
+    if _is_cut_off_jpeg(data.tobytes()):
         raise UnreadableImage("is cut off")
     if size and image.shape[:2] != (size, size):
         shrinking = min(image.shape[:2]) > size
         way = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         image = cv2.resize(image, (size, size), interpolation=way)
     return image[:, :, None] if image.ndim == 2 else image
+
+
+def _is_cut_off_jpeg(data: bytes) -> bool:
+    """Older OpenCVs fill the rest of a cut-off JPEG with gray instead of refusing it.
+
+    The end mark is looked for behind the header (a thumbnail in there has an end of its own), and
+    not at the end of the file: cameras leave zeros and more behind it.
+    """
+    if not data.startswith(JPEG):
+        return False
+    place = 2
+    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != JPEG_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data.find(JPEG_END, place) < 0
 
 
 def native_size(files: list[str], channels: int) -> int:
@@ -74,7 +86,7 @@ def find_broken(files: Iterable[str], workers: int, memory: Path | None) -> dict
     """
     paths = list(files)
     mark = _digest(paths)
-    known = memory.read_text().split() if memory and memory.is_file() else []
+    known = memory.read_text(errors="replace").split() if memory and memory.is_file() else []
     if mark in known:
         return {}
 

@@ -15,6 +15,11 @@ from foldwise.errors import FoldwiseError
 from foldwise.files import atomic, shown
 from foldwise.training.ema import Ema
 
+DAMAGED = (
+    *(RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    pickle.UnpicklingError,
+)
+
 
 @dataclass
 class State:
@@ -58,13 +63,14 @@ def load(path: Path, identity: str, state: State) -> None:
         content = torch.load(path, map_location=state.losses.device, weights_only=True)
         if content["identity"] != identity:
             raise FoldwiseError(f"{shown(path)} belongs to another recipe or split; {way_on}")
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise FoldwiseError(f"{shown(path)} cannot be read ({error}); {way_on}") from error
-    state.network.load_state_dict(content["network"])
-    if state.ema:
-        state.ema.network.load_state_dict(content["ema"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.scaler.load_state_dict(content["scaler"])
-    state.losses.copy_(content["losses"])
-    state.epoch, state.step = content["epoch"], content["step"]
-    state.history = content["history"]
+        state.network.load_state_dict(content["network"])
+        if state.ema:
+            state.ema.network.load_state_dict(content["ema"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.scaler.load_state_dict(content["scaler"])
+        state.losses.copy_(content["losses"])
+        state.epoch, state.step = content["epoch"], content["step"]
+        state.history = content["history"]
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())[:200] or "it is empty"
+        raise FoldwiseError(f"{shown(path)} cannot be read ({reason}); {way_on}") from error

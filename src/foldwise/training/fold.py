@@ -57,6 +57,7 @@ def train_fold(job: Job, fold: int) -> None:
     with job.run.fold_log(fold) as log:
         if fold in job.run.finished():  # by another process, since this one began
             return
+        job.run.still_of(job.config)
         try:
             _train(job, fold, log)
         except FoldwiseError as error:

@@ -69,11 +69,13 @@ def fit(
                     progress.show(state.epoch, epochs_of(config), loss, rate)
                 if interrupt.pending():
                     save(state)
-                    raise Interrupted(interrupt.pending(), saved=True)
+                    raise Interrupted(interrupt.pending())
             _finite_loss(config, state)
             _end_epoch(config, material, state, began, first, evaluate)
             progress.line(_epoch_line(config, material.fold, state))
             save(state)
+            if interrupt.pending():
+                raise Interrupted(interrupt.pending())
 
 
 def step(config: Config, material: Material, state: State, rows: np.ndarray, batch: Tensor) -> None:

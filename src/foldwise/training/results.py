@@ -30,7 +30,9 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
         if test is not None and len(folds) == split.k:
             places.append(f"submission in {shown(write_submission(config, data, test))}")
     prior = run.test_table()[1].prior if test is not None else []
-    if prior:
+    if prior and config.debug:
+        print("debug: two batches were predicted, all other rows have the class prior")
+    elif prior:
         print(f"{len(prior)} test rows got the class prior: {first_few(prior)}")
     print("; ".join(places))
 
@@ -67,10 +69,11 @@ def _table(run: Run, scores: dict[str, object]) -> str:
     assert isinstance(folds, dict)
     for fold, value in folds.items():
         metrics = run.metrics(int(fold))
-        speed, seconds = metrics["images_per_second"].median(), metrics["seconds"].sum()
-        lines.append(
-            f"{fold:>6} {_shown(value):>10} {len(metrics):>7} {speed:>9,.0f} {_time(seconds):>8}"
-        )
+        line = f"{fold:>6} {_shown(value):>10}"
+        if metrics is not None:
+            speed, seconds = metrics["images_per_second"].median(), metrics["seconds"].sum()
+            line += f" {len(metrics):>7} {speed:>9,.0f} {_time(seconds):>8}"
+        lines.append(line)
     spread = f"mean {_shown(scores['mean'])} ± {_shown(scores['std'])}"
     lines.append(f"{'OOF':>6} {_shown(scores['oof']):>10}  {spread}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from foldwise.competition.folds import FrozenFolds, frozen_folds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.submission import check_submission
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
 from foldwise.files import home, shown, write_text
 from foldwise.images.decode import find_broken, native_size
 from foldwise.images.load import StreamedImages, open_images, threads
@@ -46,6 +46,22 @@ def train(config: Config) -> None:
     beginning(config, len(data.classes), folds[0], 1, device)  # refuses what cannot be built
     usable = _usable_test_rows(config, data)
     run.begin(config, split.hash, folds)
+    try:
+        _train_folds(config, run, data, split, device, folds, usable)
+        finish(run, config, data, split)
+    except Interrupted as error:  # what overwrite=true asked for has been done: do not say it again
+        raise Interrupted(error.signum, begun=True) from error
+
+
+def _train_folds(
+    config: Config,
+    run: Run,
+    data: CompetitionData,
+    split: FrozenFolds,
+    device: torch.device,
+    folds: list[int],
+    usable: np.ndarray,
+) -> None:
     waiting = [k for k in folds if k not in run.finished()]
     if waiting:
         run.write_environment({**describe(device), **software()})
@@ -55,7 +71,6 @@ def train(config: Config) -> None:
             train_fold(job, fold)
     else:
         print(f"{run.name}: folds {first_few(folds)} are finished (overwrite=true trains again)")
-    finish(run, config, data, split)
 
 
 def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: torch.device) -> None:
