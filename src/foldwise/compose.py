@@ -17,8 +17,8 @@ RECIPES = Path(__file__).resolve().parents[1] / "configs"
 
 # Settings whose default means "decide": a run that goes on keeps what was decided when it was made.
 AUTOMATIC = (
-    *("competition.metric", "competition.classes", "images.size"),
-    *("model.name", "train.precision"),
+    *("competition.task", "competition.metric", "competition.classes", "images.size"),
+    *("model.name", "model.in_chans", "loss.name", "train.precision"),
 )
 
 

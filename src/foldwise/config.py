@@ -7,6 +7,10 @@ decision is written to the run's config.yaml.
 from dataclasses import dataclass, field
 from typing import Any
 
+TASKS = ("multiclass", "multilabel", "ordinal", "regression")  # two classes are multiclass
+SUBMISSIONS = ("label", "labels", "probability", "columns", "value")
+LOSSES = ("cross_entropy", "bce", "ordinal", "mse", "mae", "smooth_l1")
+
 
 def one_of(default: Any, *others: Any) -> Any:
     """A setting with a closed list of values; anything else is refused with exit code 2."""
@@ -21,21 +25,30 @@ def between(default: float, low: float, high: float = float("inf")) -> Any:
 @dataclass
 class Columns:
     id: str = ""  # column of the train table with the image ids ('': found by its name)
-    label: str = ""  # column with the labels ('': found by its name)
-    path: str = ""  # column with the image files, where the id does not name them
+    label: str = ""  # column with the labels, or several: red,green ('': found by name)
+    path: str = ""  # column with the image files where ids do not name them, or several: left,right
 
 
 @dataclass
 class Competition:
     slug: str = "digits"  # folder under input/, or a path; `competition=X` for short
-    metric: str = one_of("auto", "accuracy", "log_loss", "f1_macro", "roc_auc")  # auto: accuracy
+    task: str = one_of("auto", *TASKS)  # auto: by the labels, the sample and the metric
+    metric: str = "auto"  # auto: by the task; a wrong name lists them; yours: module:function
+    metrics: list[str] = field(default_factory=list)  # others to watch
+    threshold: float = between(0.5, 0, 1)  # a class of multilabel, or the second of two, is said
+    thresholds: dict[str, float] = field(default_factory=dict)  # of single classes: {rust: 0.3}
+    unsure: str = one_of("none", "best")  # best: a multilabel row always gets its likeliest class
     classes: list[str] = field(default_factory=list)  # []: those of the train table, sorted
+    separator: str = ""  # between the labels of a multilabel cell ('': found)
+    pattern: str = ""  # labels in file names: a regular expression with (?P<label>…)
+    pixels: str = ""  # shape of flat pixels: 28x28, 32x32x3 or 3x32x32 ('': square)
+    corrections: str = "auto"  # corrections.csv mends training labels; off: it is not read
     train: str = ""  # train table ('': found by its name)
     test: str = ""  # table of the test ids ('': found by its name)
     sample: str = ""  # sample submission ('': found by its name)
     train_images: str = ""  # folder of the training images ('': found by its name)
     test_images: str = ""  # folder of the test images ('': found by its name)
-    submission: str = one_of("auto", "label", "probability", "columns")  # auto: as in the sample
+    submission: str = one_of("auto", *SUBMISSIONS)  # auto: as in the sample
     columns: Columns = field(default_factory=Columns)
 
 
@@ -52,7 +65,7 @@ class Images:
 class Folds:
     k: int = between(5, 2, 1000)  # number of folds, frozen in folds.csv
     method: str = one_of("auto", "stratified", "group", "stratified_group")  # auto: by folds.group
-    group: str = ""  # column whose equal values never straddle folds
+    group: str = ""  # column whose equal values never straddle folds; duplicates: near-duplicates
     rare: str = one_of("error", "allow")  # a class with fewer rows than folds
     seed: int = between(0, 0, 2**32 - 1)  # of the split
 
@@ -69,13 +82,14 @@ class Model:
     name: str = "auto"  # any name that timm.create_model knows; auto: by the size of the images
     args: dict[str, Any] = field(default_factory=dict)  # the model's own arguments
     pretrained: bool = False  # timm's weights (needs the network, or timm's cache)
-    in_chans: int = one_of(3, 1)  # 3 decodes to RGB, 1 to gray
+    in_chans: int = between(0, 0, 64)  # 3: RGB, 1: gray; 0: 3, or all of a row's images stacked
     drop_rate: float = between(0.0, 0, 1)  # dropout before the classifier
     drop_path_rate: float = between(0.0, 0, 1)  # stochastic depth
 
 
 @dataclass
 class Loss:
+    name: str = one_of("auto", *LOSSES)  # auto: by the task
     smoothing: float = between(0.0, 0, 0.999)  # label smoothing
 
 
@@ -134,8 +148,9 @@ NOT_THE_RESULT = {
     *("images.resident_gb", "images.workers", "images.missing", "images.broken"),
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
-    *("competition.metric", "competition.submission"),
-    *("competition.columns.id", "competition.columns.label"),
+    *("competition.metric", "competition.metrics", "competition.submission"),
+    *("competition.threshold", "competition.thresholds", "competition.unsure"),
+    *("competition.columns.id", "competition.columns.label", "competition.separator"),
 }
 
 # Folder names in a command are short: `competition=X` stands for `competition.slug=X`.

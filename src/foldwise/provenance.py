@@ -1,6 +1,7 @@
 """Tables of predictions, each with the record of what it was made from.
 
-The columns are ``id`` (text), ``fold`` and ``label`` (OOF only), then ``prob_<class>`` (float32).
+The columns are ``id`` (text), ``fold`` and ``label`` (OOF only), then ``prob_<class>`` (float32);
+multilabel has ``label_<class>`` columns, a regression those and ``pred_<name>``.
 The provenance travels in the parquet file's metadata.
 """
 
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from foldwise.config import Competition
 from foldwise.errors import FoldwiseError
 from foldwise.files import atomic, shown
 
@@ -88,8 +91,30 @@ def _readable(path: Path, kind: type[Exception]) -> Iterator[None]:
         ) from error
 
 
-def prob_columns(classes: list[str]) -> list[str]:
-    return [f"prob_{name}" for name in classes]
+def prediction_columns(settings: Competition) -> list[str]:
+    """``prob_<class>``, or ``pred_<name>`` in a regression; for resolved settings."""
+    prefix = "pred" if settings.task == "regression" else "prob"
+    return [f"{prefix}_{name}" for name in settings.classes]
+
+
+def label_frame(settings: Competition, labels: pd.Series, targets: np.ndarray) -> pd.DataFrame:
+    """What an OOF table says of the truth: ``label`` as text, or ``label_<class>`` columns.
+
+    The latter hold 0 and 1 (int64) in multilabel and float64 numbers in a regression.
+    """
+    if targets.ndim == 1:
+        return labels.to_frame("label")
+    values = targets if settings.task == "regression" else targets.astype(np.int64)
+    columns = [f"label_{name}" for name in settings.classes]
+    return pd.DataFrame(values, columns=columns, index=labels.index)
+
+
+def targets_of(settings: Competition, oof: pd.DataFrame) -> np.ndarray:
+    """The targets of an OOF table, in the shapes of `competition.metrics`."""
+    if "label" in oof:
+        place = {name: i for i, name in enumerate(settings.classes)}
+        return oof["label"].map(place).to_numpy()
+    return oof[[f"label_{name}" for name in settings.classes]].to_numpy()
 
 
 def combined(parts: list[Provenance]) -> Provenance:

@@ -242,10 +242,10 @@ class Run:
         return folds, oof, test
 
     def _mean_test(self, folds: list[int]) -> tuple[pd.DataFrame, list[Provenance]]:
-        """The mean of the folds' test probabilities, one table in memory beside the sum."""
+        """The mean of the folds' test predictions, one table in memory beside the sum."""
         mean, provenance = read_table(self.fold_folder(folds[0]) / "test.parquet")
         provenances = [provenance]
-        columns = [c for c in mean if c.startswith("prob_")]
+        columns = [c for c in mean if c != "id"]
         total = np.array(mean[columns], np.float64)
         for fold in folds[1:]:
             table, provenance = read_table(self.fold_folder(fold) / "test.parquet")
@@ -256,8 +256,7 @@ class Run:
                 )
             provenances.append(provenance)
             total += table[columns].to_numpy(np.float64)
-        total /= total.sum(axis=1, keepdims=True)
-        mean[columns] = total.astype(np.float32)
+        mean[columns] = (total / len(folds)).astype(np.float32)
         return mean, provenances
 
     def write_scores(self, scores: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 RECIPE = [
     *("model.name=resnet18", f"images.size={SIDE}", f"train.batch_size={BATCH}"),
     *(f"train.epochs={EPOCHS}", "train.eval_every=0", "augment.hflip=0.5", "augment.shift=0.1"),
+    *("loss.name=cross_entropy", "competition.task=multiclass", "model.in_chans=3"),
 ]
 
 
@@ -51,9 +52,10 @@ class Silent:
 def ours(files: list[str], labels: np.ndarray, precision: str, classes: int) -> float:
     """Seconds for EPOCHS epochs of foldwise's loop, decoding included."""
     config: Config = compose([*RECIPE, f"train.precision={precision}"])
+    config.competition.classes = [str(n) for n in range(classes)]
     device = pick_device("auto")
     prepare(config.train, device)
-    state, normalize = beginning(config, classes, 0, epoch_steps(len(files), config), device)
+    state, normalize = beginning(config, 0, epoch_steps(len(files), config), device)
     targets = torch.from_numpy(labels).to(device)
     began = time.perf_counter()
     images = open_images(files, SIDE, 3, device, threads(0), config.images.resident_gb)

@@ -12,13 +12,24 @@ import pandas as pd
 import pytest
 
 from foldwise.competition.folds import frozen_folds
-from foldwise.competition.layout import CompetitionData, sorted_classes
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.targets import of_labels
+from foldwise.config import Competition
 from foldwise.errors import FoldwiseError, UsageError
 
 
 def names(folder):
     """What is in a folder, hidden files too, sorted."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def targets(train):
+    return of_labels(train["label"].tolist(), Competition(), "multiclass", "train.csv")
+
+
+def with_train(data, train, **other):
+    """The data with another train table."""
+    return replace(data, train=train, targets=targets(train), **other)
 
 
 @pytest.fixture
@@ -33,7 +44,7 @@ def data(tmp_path, monkeypatch):
         train = pd.DataFrame({"id": ids, "label": labels, "file": ids})
         if groups is not False:
             train["group"] = groups or [f"g{i // 4}" for i in range(len(labels))]
-        return CompetitionData(tmp_path, train, None, None, sorted_classes(labels), [])
+        return CompetitionData(tmp_path, train, targets(train), None, None, [], [])
 
     return build
 
@@ -43,7 +54,7 @@ def by_id(data, frozen):
 
 
 def shuffled(data, seed=1):
-    return replace(data, train=data.train.sample(frac=1, random_state=seed).reset_index(drop=True))
+    return with_train(data, data.train.sample(frac=1, random_state=seed).reset_index(drop=True))
 
 
 def forget(folder):
@@ -209,7 +220,7 @@ def test_rows_added_removed_relabelled(data, settings, tmp_path):
     }
     for message, train in cases.items():
         with pytest.raises(FoldwiseError, match=message) as caught:
-            frozen_folds(replace(rows, train=train), config)
+            frozen_folds(with_train(rows, train), config)
         assert "delete folds.csv and folds.json to split anew" in str(caught.value)
         assert "\n" not in str(caught.value) and caught.value.exit_code == 1
     assert (tmp_path / "folds.csv").read_bytes() == before
@@ -221,14 +232,14 @@ def test_every_relabelled_row_is_found(data, settings):
     swapped = ["b" if label == "a" else "a" for label in rows.train["label"]]
     train = rows.train.assign(label=swapped)
     with pytest.raises(FoldwiseError, match=r"200 relabelled \(0000, 0001, .* and 195 more\)"):
-        frozen_folds(replace(rows, train=train), config)
+        frozen_folds(with_train(rows, train), config)
 
 
 def test_dropped_rows_are_no_removed_rows(data, settings):
     """images.missing=drop leaves rows out of a competition whose folds know them."""
     rows, config = data(), settings()
     whole = by_id(rows, frozen_folds(rows, config))
-    fewer = replace(rows, train=rows.train.drop(index=7).reset_index(drop=True), dropped=["0007"])
+    fewer = with_train(rows, rows.train.drop(index=7).reset_index(drop=True), dropped=["0007"])
     part = by_id(fewer, frozen_folds(fewer, config))
     assert part == {name: fold for name, fold in whole.items() if name != "0007"}
 
@@ -241,7 +252,7 @@ def test_group_column_that_changed(data, settings):
     with pytest.raises(
         FoldwiseError, match="10 groups of column 'group' are in more than one fold: h0"
     ):
-        frozen_folds(replace(rows, train=train), config)
+        frozen_folds(with_train(rows, train), config)
 
 
 def test_changed_folds_csv(data, settings, tmp_path):
@@ -334,7 +345,7 @@ def test_supplied(data, settings, tmp_path):
     label = rows.train["label"].tolist()
     train = rows.train.assign(label=["a" if label[0] != "a" else "b", *label[1:]])
     with pytest.raises(FoldwiseError, match=r"1 relabelled \(0000\)"):
-        frozen_folds(replace(rows, train=train), settings())
+        frozen_folds(with_train(rows, train), settings())
 
 
 def test_supplied_with_other_columns(data, settings, tmp_path):
@@ -348,7 +359,7 @@ def test_supplied_with_other_columns(data, settings, tmp_path):
 def test_supplied_knows_dropped_rows(data, settings, tmp_path):
     rows = data()
     supply(tmp_path, rows, [i % 2 for i in range(200)])
-    fewer = replace(rows, train=rows.train[1:].reset_index(drop=True), dropped=["0000"])
+    fewer = with_train(rows, rows.train[1:].reset_index(drop=True), dropped=["0000"])
     frozen_folds(fewer, settings())
     assert len(frozen_folds(rows, settings()).fold) == 200  # the image is back
 
@@ -384,7 +395,7 @@ def test_supplied_ids(data, settings, tmp_path):
         FoldwiseError, match=r"does not fit the train table, .* 200 added \(0000.* 200 removed"
     ):
         frozen_folds(rows, settings())
-    supply(tmp_path, replace(rows, train=pd.concat([rows.train, rows.train[:1]])), [*fold, 1])
+    supply(tmp_path, with_train(rows, pd.concat([rows.train, rows.train[:1]])), [*fold, 1])
     with pytest.raises(FoldwiseError, match=r"1 train ids more than once: '0000' \(rows 2, 202\)"):
         frozen_folds(rows, settings())
     supply(tmp_path, rows, fold, header="id,part")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.competition.layout import load, sorted_classes
+from foldwise.competition.layout import load
+from foldwise.competition.targets import sorted_classes
 from foldwise.errors import FoldwiseError, UsageError
 
 TRAIN = "id,label\n1,cat\n2,dog\n3,cat\n"
@@ -303,7 +304,7 @@ BAD = {
         {"README.md": ""},
         ["test/1.png"],
         {},
-        "input/x has no train table and no folder a class: put a train.csv .* or name the table",
+        "input/x has no train table, no arrays and no folder a class: put a train.csv .* name the table",
     ),
     "packed": ({"train.zip": ""}, [], {}, "input/x has no train table, but train.zip: unzip that"),
     "several tables": (
@@ -424,7 +425,7 @@ BAD = {
         {"train.csv": "id,label\n1,cat\n2,cat\n"},
         IMAGES,
         {},
-        "train.csv has only one class, cat.*competition.columns.label",
+        "train.csv column 'label' has only one class, cat.*competition.columns.label",
     ),
     "sample differs": (
         {
@@ -492,7 +493,7 @@ BAD = {
         {},
         ["train/a/1.png", "train/b/1.png"],
         {"folds__group": "g"},
-        "folds.group=g: input/x/train/ has a folder a class and no table",
+        "folds.group=g: input/x/train/ has images without a table",
     ),
 }
 

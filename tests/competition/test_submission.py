@@ -4,13 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise.competition import submission
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.submission import (
-    check_submission,
-    submission_kind,
-    submission_table,
-    write_submission,
-)
+from foldwise.competition.submission import check_submission, write_submission
+from foldwise.competition.targets import Targets
 from foldwise.config import Competition, Config
 from foldwise.errors import FoldwiseError, UsageError
 
@@ -20,16 +17,30 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def config(data, metric="accuracy", **settings):
+    """Resolved settings: what the data says is filled in."""
+    settings |= {"task": data.task, "classes": data.classes, "metric": metric}
+    return Config(run="run", competition=Competition(**settings))
+
+
+def submission_table(data, test, kind="auto", metric="accuracy", **settings):
+    settings = config(data, metric, submission=kind, **settings).competition
+    return submission.submission_table(settings, data, test)
+
+
 @pytest.fixture
 def build(tmp_path):
     """A competition with the given sample, and predictions for it in another row order."""
 
-    def make(classes, sample, probs, ids=("7", "03", "a/b.png")):
+    def make(classes, sample, probs, ids=("7", "03", "a/b.png"), task="multiclass"):
         test = pd.DataFrame({"id": sorted(ids), "file": ""})
         frame = None if sample is None else pd.DataFrame(sample, dtype=str)
-        data = CompetitionData(tmp_path, pd.DataFrame(), test, frame, classes, [])
+        targets = Targets(task, list(classes), np.zeros(0), [], "")
+        data = CompetitionData(tmp_path, pd.DataFrame(), targets, test, frame, [], [])
+        prefix = "pred" if task == "regression" else "prob"
         columns = {
-            f"prob_{name}": np.float32([row[i] for row in probs]) for i, name in enumerate(classes)
+            f"{prefix}_{name}": np.float32([row[i] for row in probs])
+            for i, name in enumerate(classes)
         }
         predicted = pd.DataFrame({"id": list(ids), **columns})
         return data, predicted.iloc[[2, 0, 1]].reset_index(drop=True)
@@ -94,35 +105,30 @@ def test_a_column_a_class(build, classes, columns):
 
 def test_written_file(build, home):
     data, test = build(["cat", "dog"], {"id": IDS, "y": ["0.5"] * 3}, TWO)
-    path = write_submission(config("accuracy"), data, test)
+    path = write_submission(config(data), data, test)
     assert path == home / "submissions" / "run.csv"
     assert path.read_bytes() == b"id,y\na/b.png,0.5\n7,0.75\n03,0.0\n"
     assert names(home / "submissions") == ["run.csv"]
 
 
-def config(metric):
-    return Config(run="run", competition=Competition(metric=metric))
-
-
 @pytest.mark.parametrize(
     ("classes", "cell", "metric", "kind"),
     [
-        (["0", "1"], "0", "accuracy", "auto"),
+        (["0", "1"], "0", "accuracy", "label"),
         (["0", "1"], "0", "roc_auc", "probability"),  # zeros fit labels and probabilities
         (["0", "1"], "0", "log_loss", "probability"),
-        (["cat", "dog"], "cat", "log_loss", "auto"),  # the sample wants labels, whatever counts
+        (["cat", "dog"], "cat", "log_loss", "label"),  # the sample wants labels, whatever counts
     ],
 )
 def test_the_metric_decides_where_the_sample_is_no_guide(build, classes, cell, metric, kind):
     data, _ = build(classes, {"id": IDS, "y": [cell] * 3}, TWO)
-    assert submission_kind(config(metric), data) == kind
-    check_submission(config(metric), data)
+    assert check_submission(config(data, metric).competition, data) == kind
 
 
 def test_a_sample_that_fits_nothing_is_refused_before_training(build):
     data, _ = build(["cat", "dog"], {"id": IDS, "y": ["bird"] * 3}, TWO)
     with pytest.raises(FoldwiseError, match=r"competition\.submission=label"):
-        check_submission(config("accuracy"), data)
+        check_submission(config(data).competition, data)
 
 
 def test_without_a_sample(build):
@@ -137,7 +143,8 @@ def test_without_a_sample(build):
 
 
 def test_no_test_set(build, tmp_path):
-    data = CompetitionData(tmp_path, pd.DataFrame(), None, None, ["a", "b"], [])
+    targets = Targets("multiclass", ["a", "b"], np.zeros(0), [], "")
+    data = CompetitionData(tmp_path, pd.DataFrame(), targets, None, None, [], [])
     with pytest.raises(FoldwiseError, match="has no test set"):
         submission_table(data, pd.DataFrame(), "auto")
 
@@ -202,7 +209,7 @@ def test_sample_that_does_not_fit(build, sample, kind, error, message):
         (lambda t: pd.concat([t, t[1:2]]), "have 1 ids more than once: 7"),
         (
             lambda t: t.assign(prob_dog=np.nan),
-            "3 test ids have probabilities that are not finite: a/b.png, 7, 03",
+            "3 test ids have predictions that are not finite: a/b.png, 7, 03",
         ),
         (lambda t: t.assign(prob_dog=[0, np.inf, 0]), "1 test ids have .* not finite: 7"),
         (
@@ -214,5 +221,77 @@ def test_sample_that_does_not_fit(build, sample, kind, error, message):
 def test_predictions_that_do_not_fit(build, home, change, message):
     data, test = build(["cat", "dog"], {"id": IDS, "label": ["cat"] * 3}, TWO)
     with pytest.raises(FoldwiseError, match=message):
-        write_submission(config("accuracy"), data, change(test))
+        write_submission(config(data), data, change(test))
     assert not (home / "submissions").exists()
+
+
+def test_binary_threshold(build):
+    data, test = build(["0", "1"], {"id": IDS, "label": ["0"] * 3}, TWO)
+    assert submission_table(data, test, "label", threshold=0.8)["label"].tolist() == ["0"] * 3
+    assert submission_table(data, test, "label", threshold=0.5)["label"].tolist()[1] == "1"
+
+
+MANY = [[0.9, 0.7, 0.2], [0.1, 0.25, 0.45], [0.6, 0.4, 1.0]]  # of 7, 03 and a/b.png
+
+
+@pytest.mark.parametrize("separator", [" ", "|", ";"])
+def test_several_labels_a_cell(build, separator):
+    cells = [f"0{separator}10", "0", "2"]
+    data, test = build(["0", "2", "10"], {"Id": IDS, "Predicted": cells}, MANY, task="multilabel")
+    table = submission_table(data, test, metric="f1_macro")
+    assert table["Predicted"].tolist() == [f"0{separator}10", f"0{separator}2", ""]
+    best = submission_table(data, test, metric="f1_macro", unsure="best")
+    assert best["Predicted"].tolist() == [f"0{separator}10", f"0{separator}2", "10"]
+    own = submission_table(data, test, metric="f1_macro", thresholds={"2": 0.2, "10": 1.0})
+    assert own["Predicted"].tolist() == [separator.join(["0", "2", "10"]), f"0{separator}2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "metric", "values"),
+    [
+        ("0", "f1_macro", [1, 0, 1]),  # 0 and 1, as in the sample
+        ("0", "roc_auc", [0.6, 0.4, 1.0]),
+        ("0.5", "f1_macro", [0.6, 0.4, 1.0]),
+    ],
+)
+def test_a_column_a_label(build, cell, metric, values):
+    sample = {"id": IDS} | {name: [cell] * 3 for name in ("rust", "scab", "spot")}
+    data, test = build(["rust", "scab", "spot"], sample, MANY, task="multilabel")
+    table = submission_table(data, test, metric=metric)
+    assert table.iloc[0, 1:].tolist() == pytest.approx(values)
+
+
+def test_most_probable_ones_where_the_sample_has_several(build):
+    cells = ["emu dog"] * 3
+    data, test = build(["cat", "dog", "emu"], {"Image": IDS, "Id": cells}, THREE)
+    assert submission_table(data, test, metric="map2")["Id"].tolist() == [
+        *("emu cat", "dog emu", "cat dog")
+    ]
+
+
+def test_numbers(build):
+    data, test = build(
+        ["score"], {"id": IDS, "score": ["38.4"] * 3}, [[1.5], [2], [-3]], task="regression"
+    )
+    assert submission_table(data, test, metric="rmse")["score"].tolist() == [-3, 1.5, 2]
+    sample = {"id": IDS, "y": ["0"] * 3, "x": ["0"] * 3}
+    data, test = build(["x", "y"], sample, [[1, 2], [3, 4], [5, 6]], task="regression")
+    table = submission_table(data, test, metric="rmse")
+    assert table.to_numpy().tolist() == [["a/b.png", 6, 5], ["7", 2, 1], ["03", 4, 3]]
+
+
+def test_ordinal_is_the_rounded_mean(build):
+    probs = [[0.5, 0, 0.5], [0.4, 0.3, 0.3], [0.9, 0.1, 0]]
+    data, test = build(["0", "1", "2"], {"id": IDS, "level": ["0"] * 3}, probs, task="ordinal")
+    table = submission_table(data, test, metric="quadratic_weighted_kappa")
+    assert table["level"].tolist() == ["0", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [("multilabel", "label"), ("regression", "label"), ("multiclass", "value")],
+)
+def test_kinds_that_do_not_fit_the_task(build, task, kind):
+    data, test = build(["x", "y"], {"id": IDS, "label": ["x"] * 3}, TWO, task=task)
+    with pytest.raises(UsageError, match=f"submission={kind} does not fit a {task} competition"):
+        submission_table(data, test, kind)

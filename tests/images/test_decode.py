@@ -114,8 +114,8 @@ def test_a_read_only_folder_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_native_size_is_the_datas_own_up_to_64(tmp_path: Path) -> None:
     small = [write(tmp_path / f"s{n}.png", RAMP[:28, :28]) for n in range(3)]
-    assert native_size(small, 3) == 28
+    assert native_size(small) == 28
     large = write(tmp_path / "l.png", np.zeros((70, 300, 3), np.uint8))
-    assert native_size([large], 3) == 224
+    assert native_size([large]) == 224
     (tmp_path / "bad.png").write_text("")
-    assert native_size([str(tmp_path / "bad.png"), *small], 3) == 28
+    assert native_size([str(tmp_path / "bad.png"), *small]) == 28

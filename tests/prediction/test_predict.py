@@ -13,11 +13,17 @@ from foldwise.prediction.predict import predict
 IMAGES = ResidentImages(torch.randint(0, 256, (50, 8, 8, 3), dtype=torch.uint8))
 
 
+def softmax(logits: torch.Tensor) -> torch.Tensor:
+    return logits.softmax(dim=1)
+
+
 def look(rows: np.ndarray, batch_size: int) -> np.ndarray:
     torch.manual_seed(0)
     built = build_model(Model(name="convnet2", args={"widths": [8, 8]}), 4, 8)
     normalize = Normalize(built.mean, built.std, torch.device("cpu"), True)
-    return predict(built.network, IMAGES, rows, batch_size, normalize, contextlib.nullcontext)
+    return predict(
+        built.network, IMAGES, rows, batch_size, normalize, contextlib.nullcontext, softmax
+    )
 
 
 def test_rows_are_probabilities_in_the_order_asked_for() -> None:
@@ -37,5 +43,5 @@ def test_the_batch_size_changes_nothing(batch_size: int) -> None:
 def test_no_rows_give_no_predictions_and_the_mode_is_kept() -> None:
     assert look(np.arange(0), 4).shape[0] == 0
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2)).train()
-    predict(network, IMAGES, np.arange(3), 2, lambda x: x.float(), contextlib.nullcontext)
+    predict(network, IMAGES, np.arange(3), 2, lambda x: x.float(), contextlib.nullcontext, softmax)
     assert network.training

@@ -29,11 +29,12 @@ COMMAND = ("competition=pets", "fold=0", *QUICK, "train.device=cuda")
 def test_a_step_never_waits_for_the_device(name: str, precision: str) -> None:
     config = compose(
         [f"model.name={name}", "images.size=32", f"train.precision={precision}",
-         "augment.hflip=0.5", "train.batch_size=32"]
+         "augment.hflip=0.5", "train.batch_size=32", "loss.name=cross_entropy",
+         "competition.classes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "model.in_chans=3"]
     )  # fmt: skip
     device = torch.device("cuda")
     prepare(config.train, device)
-    state, normalize = beginning(config, 10, 0, 8, device)
+    state, normalize = beginning(config, 0, 8, device)
     images = torch.randint(0, 256, (64, 32, 32, 3), dtype=torch.uint8, device=device)
     targets = torch.randint(0, 10, (64,), device=device)
     rows = np.arange(64)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from foldwise.competition.tables import Table, plain
+from foldwise.competition.tables import IMAGE, Table, plain
 from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.files import shown
 
@@ -37,7 +37,7 @@ def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
     found = [name for name in found if name in set(hints)] or found
     if found:
         return found[0]
-    columns = list(table.frame.columns)
+    columns = table.names
     if len(columns) == 1:
         return columns[0]
     labels = _by_name(table, LABEL_NAMES)
@@ -54,9 +54,34 @@ def other_id_column(table: Table, known: Iterable[str]) -> str:
 
     Where no name tells, it is the first one, as in every sample of Kaggle's.
     """
-    columns = list(table.frame.columns)
+    columns = table.names
     found = [name for name in known if name in columns] or _by_name(table, ID_NAMES)
     return (found or columns)[0]
+
+
+def label_columns(
+    table: Table, setting: str, ids: str, hints: Iterable[str], values: Iterable[str]
+) -> list[str]:
+    """The column with the labels, or the columns where each class or number has one of its own.
+
+    By ``setting`` (one name, or several with commas between); else those that ``values``, the
+    sample's columns, name two or more of; else one (`label_column`, with ``hints``); else all
+    others where they hold nothing but 0 and 1.
+    """
+    if setting and setting not in table.names and "," in setting:
+        names = [name.strip() for name in setting.split(",")]
+        return [named_column(table, name, "competition.columns.label") for name in names]
+    named = [name for name in values if name != ids and name in table.names]
+    if not setting and len(named) > 1:
+        return named
+    others = [name for name in table.names if name != ids]
+    known = [name for name in _by_name(table, LABEL_NAMES) if name != ids]
+    flags = {"0", "1", "0.0", "1.0"}
+    if not setting and not known and len(others) > 1 and len(table.frame):
+        binary = [name for name in others if flags.issuperset(table.column(name))]
+        if len(binary) > 1:
+            return binary
+    return [label_column(table, setting, ids, hints)]
 
 
 def label_column(table: Table, setting: str, ids: str, hints: Iterable[str] = ()) -> str:
@@ -66,7 +91,7 @@ def label_column(table: Table, setting: str, ids: str, hints: Iterable[str] = ()
     """
     if setting:
         return named_column(table, setting, "competition.columns.label")
-    others = [name for name in table.frame.columns if name != ids]
+    others = [name for name in table.names if name != ids]
     found = [name for name in _by_name(table, LABEL_NAMES) if name != ids]
     found = [name for name in found if name in set(hints)] or found
     if len(found) > 1:
@@ -84,7 +109,7 @@ def label_column(table: Table, setting: str, ids: str, hints: Iterable[str] = ()
 
 def named_column(table: Table, name: str, key: str) -> str:
     """``name``, if the table has it. Raises FoldwiseError naming the columns there."""
-    columns = list(table.frame.columns)
+    columns = table.names
     if name in columns:
         return name
     raise FoldwiseError(
@@ -98,10 +123,17 @@ def image_columns(table: Table, but: Iterable[str]) -> list[str]:
     return [name for name in _by_name(table, IMAGE_NAMES) if name not in set(but)]
 
 
+def unnamed_ids(table: Table, setting: str) -> bool:
+    """Whether a table that holds its images has no column of ids: they are row numbers then."""
+    if setting or IMAGE not in table.frame:
+        return False
+    return not any(len(set(table.column(n))) == len(table.frame) for n in _by_name(table, ID_NAMES))
+
+
 def _by_name(table: Table, names: list[str]) -> list[str]:
-    found = [name for name in table.frame.columns if plain(name) in names]
+    found = [name for name in table.names if plain(name) in names]
     return sorted(found, key=lambda name: names.index(plain(name)))
 
 
 def _there(table: Table) -> str:
-    return f"the columns there are {first_few(table.frame.columns, 20)}"
+    return f"the columns there are {first_few(table.names, 20)}"

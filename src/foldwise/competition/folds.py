@@ -1,8 +1,8 @@
 """The frozen split of a competition: made once, written down, verified at every start."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,13 @@ class FrozenFolds:
     hash: str
 
 
-def frozen_folds(data: CompetitionData, config: Config) -> FrozenFolds:
+def frozen_folds(
+    data: CompetitionData, config: Config, duplicates: Callable[[], list[str]] | None = None
+) -> FrozenFolds:
     """The folds in folds.csv, which is made where it is missing; folds.json vouches for it.
+
+    ``duplicates`` finds the group of each train row for folds.group=duplicates (where the train
+    table has no such column); it is called only when a split is made.
 
     A folds.csv without folds.json is the user's own: it is checked, and folds.json written with the
     method ``supplied``. Raises FoldwiseError where the files, the train table and the settings
@@ -51,13 +56,16 @@ def frozen_folds(data: CompetitionData, config: Config) -> FrozenFolds:
     if facts_file.exists():
         facts = read_facts(facts_file)
         _refuse_other_settings(facts, config, method, table)
-        folds = read_folds(table) if table.exists() else _made_again(facts, data, config, table)
+        if table.exists():
+            folds = read_folds(table)
+        else:
+            folds = _made_again(facts, _grouped(data, config, duplicates), config, table)
     elif table.exists():
         folds = read_folds(table)
         facts = facts_of(folds, labels, {"k": max(folds.values()) + 1, "method": "supplied"})
         _refuse_other_settings(facts, config, method, table)
     else:
-        folds = _made(data, config)
+        folds = _made(_grouped(data, config, duplicates), config)
         how = {"k": config.folds.k, "method": method, "group": config.folds.group}
         how |= {"seed": config.folds.seed, "scikit_learn": sklearn.__version__}
         facts = facts_of(folds, labels, how)
@@ -74,8 +82,17 @@ def frozen_folds(data: CompetitionData, config: Config) -> FrozenFolds:
     return FrozenFolds(fold, facts["k"], digest(sorted(triples)))
 
 
+def _grouped(
+    data: CompetitionData, config: Config, duplicates: Callable[[], list[str]] | None
+) -> CompetitionData:
+    """The data with a column ``group`` of near-duplicates, where that is what folds.group wants."""
+    if config.folds.group != "duplicates" or "group" in data.train or duplicates is None:
+        return data
+    return replace(data, train=data.train.assign(group=duplicates()))
+
+
 def _made(data: CompetitionData, config: Config) -> dict[str, int]:
-    fold = split(data.train, config, data.folder)
+    fold = split(data, config)
     return dict(zip(data.train["id"].tolist(), fold.tolist(), strict=True))
 
 
@@ -157,5 +174,7 @@ def _refuse_bad_split(
             f"{shown(path)}: no train row with an image is in fold {first_few(empty)}: "
             f"add the missing images, or {ANEW}"
         )
-    if config.folds.group:
+    if (
+        config.folds.group and "group" in data.train
+    ):  # duplicates were looked for when the split was made
         refuse_straddling(fold, data.train["group"], config.folds.group, path)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from foldwise.competition.tables import plain
+from foldwise.containers import JOINED
 from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.files import shown
 
@@ -21,6 +22,7 @@ _WORDS = "images?|imgs?|pics|pictures|photos|set|data|dataset|jpe?gs?|pngs?"
 ROOT_NAMES = {
     kind: re.compile(rf"(?:{_WORDS})?(?:{names})(?:{_WORDS})?") for kind, names in _KINDS.items()
 }
+OURS = ("audit.png",)  # pictures that foldwise itself puts into a competition's folder
 COMMON_NAME = re.compile(rf"(?:all)?(?:{_WORDS})")
 
 
@@ -31,6 +33,7 @@ class ImageFiles:
     folder: str
     inside: str  # '' or a path that ends with '/'
     paths: list[str]
+    others: tuple[str, ...] = ()  # files that are no images, of the whole competition
 
     def below(self, inside: str) -> "ImageFiles":
         paths = [path for path in self.paths if path.startswith(inside)]
@@ -61,15 +64,17 @@ def index_images(folder: Path) -> ImageFiles:
     """Every image file below ``folder`` (links followed, hidden names left out), sorted."""
     root = os.path.normpath(folder.absolute())
     try:
-        files = ImageFiles(root, "", sorted(_walk(root, "")))
+        found = sorted(_walk(root, ""))
     except OSError as error:
         raise FoldwiseError(
             f"{shown(Path(error.filename))} cannot be read ({error.strerror}): make it readable"
         ) from error
-    for path in files.paths:
+    images = [path for path in found if EXTENSION.search(path) and path not in OURS]
+    others = tuple(path for path in found if not EXTENSION.search(path))
+    for path in images:
         if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
             raise FoldwiseError(f"{root} has an image whose name is not UTF-8, {path!a}: rename it")
-    return files
+    return ImageFiles(root, "", images, others)
 
 
 def _walk(folder: str, inside: str) -> Iterator[str]:
@@ -81,7 +86,7 @@ def _walk(folder: str, inside: str) -> Iterator[str]:
                 if entry.is_symlink() and _leads_up(entry.path):
                     continue
                 yield from _walk(entry.path, f"{inside}{entry.name}/")
-            elif EXTENSION.search(entry.name) and entry.is_file():
+            elif entry.is_file():
                 yield inside + entry.name
 
 
@@ -97,6 +102,8 @@ def images_of(kind: str, files: ImageFiles, setting: str) -> ImageFiles:
     that is named for it, or below a common one; never below a folder named for the other kind,
     whose images may have the same ids. Raises FoldwiseError when a setting names no images.
     """
+    if setting and Path(files.folder, setting.partition(":")[0]).is_file():
+        return ImageFiles(files.folder, "", [])  # arrays: FILE or FILE:MEMBER
     if setting:
         return _by_setting(kind, files, setting)
     root = named_root(kind, files)
@@ -188,6 +195,35 @@ def match(ids: Sequence[str], files: ImageFiles, what: str) -> list[str]:
             if paths:
                 found[name] = files.absolute(paths[0])
     return [found.get(name, "") for name in ids]
+
+
+def match_several(ids: Sequence[str], files: ImageFiles, what: str) -> tuple[list[str], list[str]]:
+    """The images of each id where a row has several, and what their names end with.
+
+    ``ID_red.png, ID_green.png …`` or ``ID/left.png, ID/right.png``: the images of a row are joined
+    in the order of these endings, ``''`` where there is none. ([], []) where names do not start
+    with ids. Raises FoldwiseError where rows have different numbers of images.
+    """
+    wanted, found = set(ids), dict[str, dict[str, str]]()
+    for path in files.paths:
+        name = _bare(path[len(files.inside) :])
+        cuts = [match.start() for match in re.finditer(r"[_\W]", name)]
+        cut = next((cut for cut in reversed(cuts) if name[:cut] in wanted), 0)
+        if cut:
+            found.setdefault(name[:cut], {})[name[cut + 1 :]] = files.absolute(path)
+    if not found:
+        return [], []
+    endings = Counter(tuple(sorted(images)) for images in found.values()).most_common()
+    if len(endings) > 1:
+        (usual, _), (strange, _) = endings[0], endings[-1]
+        name = next(name for name in ids if tuple(sorted(found.get(name, {}))) == strange)
+        raise FoldwiseError(
+            f"{what} id '{name}' has the images {first_few(strange)} and most others have "
+            f"{first_few(usual)} in {files.place()}: every row needs the same ones; add or remove "
+            "images, or write a table with a row an image"
+        )
+    several = list(endings[0][0])
+    return [JOINED.join(found[n][e] for e in several) if n in found else "" for n in ids], several
 
 
 class _Index:

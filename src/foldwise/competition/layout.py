@@ -1,8 +1,6 @@
 """A competition as Kaggle gives it, read without being told: tables of ids, labels and images."""
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,42 +8,59 @@ import pandas as pd
 from foldwise.competition.digits import write_digits
 from foldwise.competition.folder import existing_folder, folder_of
 from foldwise.competition.imagefiles import ImageFiles, images_of, index_images, named_root
+from foldwise.competition.packed import packed_table
 from foldwise.competition.rows import (
+    Rows,
     checked_ids,
     class_folder_rows,
     folder_rows,
+    numbered_as,
+    pattern_rows,
     test_rows,
     train_rows,
 )
-from foldwise.competition.tables import Table, TablePaths, find_tables, read_table
+from foldwise.competition.tables import IMAGE, Table, TablePaths, find_tables, read_table
+from foldwise.competition.targets import Targets
+from foldwise.competition.wide import open_table
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
+from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
 
 
 @dataclass(frozen=True)
 class CompetitionData:
-    """What a competition's folder holds, as text and paths.
+    """What a competition's folder holds, as text and names of images.
 
-    train: columns id, label, file (absolute path) and, with folds.group, group; one row an image,
-    in the train table's order, index 0..n-1. test: id and file, which is '' for a missing image
-    with images.missing=drop; None where there is no test set. sample: the sample submission,
-    verbatim. dropped: ids of train rows that were left out for want of an image.
+    train: columns id, label, file and, with folds.group, group; one row an image (or the images of
+    a row, joined), in the train table's order, index 0..n-1. ``file`` is an absolute path, or what
+    `foldwise.containers` makes of a row of an array. targets: of these rows. test: id and file,
+    which is '' for a missing image with images.missing=drop; None where there is no test set.
+    sample: the sample submission, verbatim. dropped: ids of train rows that were left out for want
+    of an image. said: two lines on what was recognised.
     """
 
     folder: Path
     train: pd.DataFrame
+    targets: Targets
     test: pd.DataFrame | None
     sample: pd.DataFrame | None
-    classes: list[str]
     dropped: list[str]
+    said: list[str]
+
+    @property
+    def task(self) -> str:
+        return self.targets.task
+
+    @property
+    def classes(self) -> list[str]:
+        return self.targets.classes
 
 
 def load(config: Config) -> CompetitionData:
     """Reads a competition; ``digits`` is written first where it is not there.
 
     Raises FoldwiseError (one line: file, row or ids, and what to do) for whatever is wrong with
-    the tables or missing among the images. Every image is looked for, none is opened.
+    the tables or missing among the images. Every image file is looked for, none is opened.
     """
     settings = config.competition
     if settings.slug == "digits" and not folder_of("digits").exists():
@@ -54,30 +69,50 @@ def load(config: Config) -> CompetitionData:
     files = index_images(folder)
     paths = find_tables(folder, settings)
     sample = read_table(paths.sample) if paths.sample else None
-    test_table = read_table(paths.test) if paths.test else None
-    other = sample or test_table
-    hints = other.frame.columns.tolist() if other else []
+    test_table = open_table(paths.test, settings.pixels) if paths.test else None
 
-    images = images_of("train", files, settings.train_images)
-    if paths.train is None and _are_classes(images, files, paths, config):
-        train, train_id, source = class_folder_rows(images, config), "", images.place()
-    else:
-        table = read_table(_train_path(folder, paths))
-        train, train_id = train_rows(table, images, hints, config)
-        source = shown(table.path)
-    classes = _classes(train["label"], settings.classes, source)
-    train, dropped = _with_images(train, images, config.images.missing, source)
-    test = _test(test_table, sample, train_id, files, config)
+    rows, targets, source = _train(files, paths, sample, test_table, config)
+    train, dropped = _with_images(rows.frame, source, rows.place, config.images.missing)
+    if dropped:
+        there = (rows.frame["file"] != "").to_numpy()
+        targets = replace(targets, values=targets.values[there])
+    test, line = _test(test_table, sample, rows.id_column, files, paths, config)
     verbatim = sample.frame.reset_index(drop=True) if sample else None
-    return CompetitionData(folder, train, test, verbatim, classes, dropped)
+    said = [
+        f"train: {len(train):,} rows of {source}, {rows.images}; {targets.task}, {targets.said}",
+        line,
+    ]
+    return CompetitionData(folder, train, targets, test, verbatim, dropped, said)
 
 
-def sorted_classes(labels: Iterable[str]) -> list[str]:
-    """The different labels in the order of every table: by number where all are integers."""
-    classes = sorted(set(labels))
-    if all(re.fullmatch(r"[+-]?[0-9]+", name) for name in classes):
-        classes.sort(key=int)
-    return classes
+def _train(
+    files: ImageFiles,
+    paths: TablePaths,
+    sample: Table | None,
+    test_table: Table | None,
+    config: Config,
+) -> tuple[Rows, Targets, str]:
+    """The train rows, their targets, and the name of what they come from."""
+    settings = config.competition
+    images = images_of("train", files, settings.train_images)
+    packed = None
+    if not settings.pattern and (paths.train or not _are_classes(images, files, paths, config)):
+        table = _train_table(paths, config)
+        if table is None or (IMAGE not in table.frame and not images.paths):
+            packed = packed_table(files, paths, "train", settings)
+        table = table or packed
+        if table is not None:
+            hints = (sample or test_table).names if sample or test_table else []  # type: ignore[union-attr]
+            rows, targets = train_rows(table, images, packed, hints, sample, config)
+            return rows, targets, shown(table.path)
+    found = None
+    if settings.pattern or (images.paths and not _are_classes(images, files, paths, config)):
+        found = pattern_rows(images, config)
+    elif images.paths:
+        found = class_folder_rows(images, config)
+    if found is None:
+        raise _no_train_table(Path(files.folder), paths)
+    return (*found, images.place())
 
 
 def _are_classes(images: ImageFiles, files: ImageFiles, paths: TablePaths, config: Config) -> bool:
@@ -96,77 +131,82 @@ def _are_classes(images: ImageFiles, files: ImageFiles, paths: TablePaths, confi
     return bool(classes)
 
 
-def _train_path(folder: Path, paths: TablePaths) -> Path:
+def _train_table(paths: TablePaths, config: Config) -> Table | None:
     """The train table: by its name, or the only table that could be it."""
-    if paths.train:
-        return paths.train
-    if len(paths.others) == 1:
-        return paths.others[0]
+    path = paths.train
+    if path is None and len(paths.others) == 1:
+        path = paths.others[0]
+    return open_table(path, config.competition.pixels) if path else None
+
+
+def _no_train_table(folder: Path, paths: TablePaths) -> FoldwiseError:
     if paths.others:
-        raise FoldwiseError(
+        return FoldwiseError(
             f"{shown(folder)} has no train.csv; the tables there are "
             f"{first_few([path.name for path in paths.others], 10)}: "
             f"say which one with competition.train={paths.others[0].name}"
         )
     packed = sorted(path.name for path in folder.glob("*.zip"))
     if packed:
-        raise FoldwiseError(
+        return FoldwiseError(
             f"{shown(folder)} has no train table, but {first_few(packed)}: unzip that there first"
         )
-    raise FoldwiseError(
-        f"{shown(folder)} has no train table and no folder a class: put a train.csv (id,label) or "
-        "train/CLASS/FILE there, or name the table with competition.train=FILE"
+    return FoldwiseError(
+        f"{shown(folder)} has no train table, no arrays and no folder a class: put a train.csv "
+        "(id,label) or train/CLASS/FILE there, name the table with competition.train=FILE, or say "
+        "how file names hold labels with competition.pattern="
     )
 
 
-def _classes(labels: pd.Series, given: Sequence[str], source: str) -> list[str]:
-    found = sorted_classes(labels)
-    if given:
-        classes = sorted_classes(given)
-        if len(classes) < len(given):
-            raise UsageError("competition.classes names a class twice: name each once")
-        unknown = [name for name in found if name not in set(classes)]
-        if unknown:
-            raise FoldwiseError(
-                f"{source} has labels that competition.classes does not name: {first_few(unknown)}"
-                f"{nearest(unknown[0], classes)}: add them to competition.classes, or mend the rows"
-            )
-        found = classes
-    if len(found) < 2:
-        raise FoldwiseError(
-            f"{source} has only one class, {first_few(found)}: there is nothing to tell apart; "
-            "is competition.columns.label the right column?"
-        )
-    return found
-
-
 def _with_images(
-    train: pd.DataFrame, images: ImageFiles, missing: str, source: str
+    train: pd.DataFrame, source: str, place: str, missing: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows that have an image, and the ids of the others (images.missing=drop)."""
     there = train["file"] != ""
     lost = list(train["id"][~there])
     if lost and (missing == "error" or len(lost) == len(train)):
-        raise _missing(lost, len(train), "train", images, source)
+        raise _missing(lost, len(train), "train", place, source)
     return train[there].reset_index(drop=True), lost
 
 
 def _test(
-    table: Table | None, sample: Table | None, train_id: str, files: ImageFiles, config: Config
-) -> pd.DataFrame | None:
-    """The test rows: of the test table, else of the sample, else of the test folder; or None."""
-    images = images_of("test", files, config.competition.test_images)
-    source = table or sample
+    table: Table | None,
+    sample: Table | None,
+    train_id: str,
+    files: ImageFiles,
+    paths: TablePaths,
+    config: Config,
+) -> tuple[pd.DataFrame | None, str]:
+    """The test rows: of the test table, else of the sample, else of the test images; or None.
+
+    And a line on what they are.
+    """
+    settings = config.competition
+    images = images_of("test", files, settings.test_images)
+    packed = None
+    if (table is None or IMAGE not in table.frame) and not images.paths:
+        packed = packed_table(files, paths, "test", settings)
+    source = table or sample or packed
+    as_sample = f"; the sample is {sample.path.name}" if sample else "; no sample submission"
     if source is None:
-        named = config.competition.test_images or named_root("test", files)
-        return folder_rows(images) if named else None
-    test = test_rows(source, images, train_id, config)
-    if table and sample:
-        _refuse_other_ids(table, list(test["id"]), sample, checked_ids(sample, train_id, config))
+        named = settings.test_images or named_root("test", files)
+        if not named:
+            return None, "test: none"
+        rows = folder_rows(images)
+        return rows.frame, f"test: {len(rows.frame):,} {rows.images}{as_sample}"
+    rows = test_rows(source, images, packed, train_id, config)
+    if sample and source is not sample:
+        column = checked_ids(sample, train_id, config)
+        if rows.id_column:
+            _refuse_other_ids(source, list(rows.frame["id"]), sample, column)
+        else:
+            rows = numbered_as(rows, sample, column)
+    test = rows.frame
     lost = list(test["id"][test["file"] == ""])
     if lost and config.images.missing == "error":
-        raise _missing(lost, len(test), "test", images, shown(source.path))
-    return test
+        raise _missing(lost, len(test), "test", rows.place, shown(source.path))
+    line = f"test: {len(test):,} rows of {shown(source.path)}, {rows.images}{as_sample}"
+    return test, line
 
 
 def _refuse_other_ids(table: Table, ids: list[str], sample: Table, column: str) -> None:
@@ -182,10 +222,7 @@ def _refuse_other_ids(table: Table, ids: list[str], sample: Table, column: str) 
         )
 
 
-def _missing(
-    lost: list[str], rows: int, what: str, images: ImageFiles, source: str
-) -> FoldwiseError:
-    place = f"{images.place()} ({len(images.paths)} images)"
+def _missing(lost: list[str], rows: int, what: str, place: str, source: str) -> FoldwiseError:
     if len(lost) == rows:
         return FoldwiseError(
             f"{source}: none of the {rows} {what} ids has an image in {place}, the first is "

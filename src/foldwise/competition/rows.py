@@ -1,6 +1,9 @@
 """Rows of a table with the images that belong to them."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,43 +11,77 @@ import pandas as pd
 from foldwise.competition.columns import (
     id_column,
     image_columns,
-    label_column,
+    label_columns,
     named_column,
     other_id_column,
+    unnamed_ids,
 )
-from foldwise.competition.imagefiles import ImageFiles, match
-from foldwise.competition.tables import Table, refuse_doubled, refuse_empty
-from foldwise.config import Config
-from foldwise.errors import FoldwiseError, first_few
+from foldwise.competition.imagefiles import EXTENSION, ImageFiles, match, match_several
+from foldwise.competition.tables import IMAGE, Table, refuse_doubled, refuse_empty
+from foldwise.competition.targets import Targets, of_labels, read_targets
+from foldwise.config import Competition, Config
+from foldwise.containers import JOINED
+from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 
 
-def train_rows(
-    table: Table, files: ImageFiles, hints: Sequence[str], config: Config
-) -> tuple[pd.DataFrame, str]:
-    """The train table as columns id, label, group (with folds.group), file; and its id column.
+@dataclass(frozen=True)
+class Rows:
+    """frame: columns id, file ('' where there is no image) and, of a train table, label and group.
 
-    ``file`` is '' where there is no image. ``hints`` are the columns of the sample, or else of the
-    test table. Raises FoldwiseError for columns that cannot be told, empty cells and doubled ids.
+    id_column: of the table, '' where rows are numbered. images, for people: how the images are
+    given; place: where they were looked for.
+    """
+
+    frame: pd.DataFrame
+    id_column: str
+    images: str
+    place: str
+
+
+def train_rows(
+    table: Table,
+    files: ImageFiles,
+    packed: Table | None,
+    hints: Sequence[str],
+    sample: Table | None,
+    config: Config,
+) -> tuple[Rows, Targets]:
+    """The rows of the train table and their targets.
+
+    ``packed``: images in arrays, for a table whose ids have no image files. ``hints`` are the
+    columns of the sample, or else of the test table. Raises FoldwiseError for columns that cannot
+    be told, empty cells and doubled ids.
     """
     columns = config.competition.columns
-    ids = id_column(table, columns.id, hints)
-    label = label_column(table, columns.label, ids, hints)
+    ids = "" if unnamed_ids(table, columns.id) else id_column(table, columns.id, hints)
+    values = sample.names if sample else []
+    labels = label_columns(table, columns.label, ids, hints, values)
     if table.frame.empty:
         raise FoldwiseError(f"{shown(table.path)} has a header and no rows: fill the train table")
-    refuse_empty(table, ids)
-    refuse_empty(table, label)
-    refuse_doubled(table, ids, "train")
-    rows = pd.DataFrame({"id": table.column(ids), "label": table.column(label)})
-    if config.folds.group:
-        group = named_column(table, config.folds.group, "folds.group")
+    names = _ids(table, ids, "train")
+    single = [name for name in values if name not in (ids, columns.id)]
+    cells = sample.column(single[-1]) if sample and single else []
+    targets = read_targets(table, labels, config.competition, cells)
+    frame = pd.DataFrame({"id": names, "label": targets.texts})
+    group = config.folds.group
+    if group and (group != "duplicates" or group in table.names):
+        named_column(table, group, "folds.group")
         refuse_empty(table, group)
-        rows["group"] = table.column(group)
-    if columns.path:
-        named_column(table, columns.path, "competition.columns.path")
-    rows["file"] = _files(table, ids, (ids, label), files, columns.path, "train")
-    _refuse_shared(rows, table)
-    return rows, ids
+        frame["group"] = table.column(group)
+    used = (ids, *labels)
+    found, said = _files(table, ids, used, files, packed, columns.path, "train")
+    frame["file"] = found
+    _refuse_shared(frame, table)
+    return Rows(frame, ids, said, _place(files, packed)), targets
+
+
+def _ids(table: Table, column: str, what: str) -> list[str]:
+    if not column:
+        return [str(row) for row in range(len(table.frame))]
+    refuse_empty(table, column)
+    refuse_doubled(table, column, what)
+    return table.column(column)
 
 
 def _refuse_shared(rows: pd.DataFrame, table: Table) -> None:
@@ -60,16 +97,34 @@ def _refuse_shared(rows: pd.DataFrame, table: Table) -> None:
         )
 
 
-def test_rows(table: Table, files: ImageFiles, train_id: str, config: Config) -> pd.DataFrame:
-    """The ids of a test table or sample submission as columns id and file ('': no image).
+def test_rows(
+    table: Table, files: ImageFiles, packed: Table | None, train_id: str, config: Config
+) -> Rows:
+    """The ids of a test table or sample submission, and their images.
 
     Raises FoldwiseError for empty ids and ids that come twice.
     """
     columns = config.competition.columns
-    ids = checked_ids(table, train_id, config)
-    path = columns.path if columns.path in table.frame.columns else ""
-    found = _files(table, ids, (ids,), files, path, "test")
-    return pd.DataFrame({"id": table.column(ids), "file": found})
+    ids = "" if unnamed_ids(table, columns.id) else checked_ids(table, train_id, config)
+    path = columns.path if set(_listed(columns.path)) <= set(table.names) else ""
+    found, said = _files(table, ids, (ids,), files, packed, path, "test")
+    frame = pd.DataFrame({"id": _ids(table, ids, "test"), "file": found})
+    return Rows(frame, ids, said, _place(files, packed))
+
+
+def _place(files: ImageFiles, packed: Table | None) -> str:
+    return shown(packed.path) if packed else f"{files.place()} ({len(files.paths)} images)"
+
+
+def numbered_as(rows: Rows, sample: Table, column: str) -> Rows:
+    """Rows without ids get those of a sample of the same length, in its order."""
+    names = sample.column(column)
+    if len(names) != len(rows.frame):
+        raise FoldwiseError(
+            f"{shown(sample.path)} has {len(names):,} rows and the test set {len(rows.frame):,} "
+            "images without ids: use the two files of one download"
+        )
+    return replace(rows, frame=rows.frame.assign(id=names), id_column=column)
 
 
 def checked_ids(table: Table, train_id: str, config: Config) -> str:
@@ -80,31 +135,114 @@ def checked_ids(table: Table, train_id: str, config: Config) -> str:
     return ids
 
 
-def folder_rows(files: ImageFiles) -> pd.DataFrame:
-    """Columns id (the path below the folder) and file, for images without a table."""
+def folder_rows(files: ImageFiles) -> Rows:
+    """The images of a folder without a table; an id is the path below the folder."""
     ids = [path[len(files.inside) :] for path in files.paths]
-    return pd.DataFrame({"id": ids, "file": [files.absolute(path) for path in files.paths]})
+    frame = pd.DataFrame({"id": ids, "file": [files.absolute(path) for path in files.paths]})
+    return Rows(frame, "", f"images of {files.place()}", _place(files, None))
 
 
-def class_folder_rows(files: ImageFiles, config: Config) -> pd.DataFrame:
-    """Columns id, label and file of images that lie in a folder a class.
+def class_folder_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets]:
+    """Images that lie in a folder a class.
 
     Raises FoldwiseError for images beside those folders, and with folds.group (no column).
     """
-    if config.folds.group:
-        raise FoldwiseError(
-            f"folds.group={config.folds.group}: {files.place()} has a folder a class and no table, "
-            "so no such column: write a train.csv (id, label and the group), or leave it out"
-        )
+    _refuse_group(files, config)
     rows = folder_rows(files)
-    loose = [name for name in rows["id"] if "/" not in name]
+    loose = [name for name in rows.frame["id"] if "/" not in name]
     if loose:
         raise FoldwiseError(
             f"{files.place()} has a folder a class, and {len(loose)} images in none of them "
             f"({first_few(loose)}): move them into a class's folder, or write a train.csv"
         )
-    rows.insert(1, "label", [name.split("/", 1)[0] for name in rows["id"]])
-    return rows
+    labels = [name.split("/", 1)[0] for name in rows.frame["id"]]
+    return _labelled(rows, labels, "a folder a class", config.competition, files)
+
+
+# How file names begin or end with a label: cat.12.jpg, 12_cat.jpg, 3_0012.png.
+PATTERNS = {
+    r"^(?P<label>.*?[^\W\d_].*?)[\W_]*\d+$": "a word before a number",
+    r"^\d+[\W_]+(?P<label>.*[^\W\d_].*)$": "a word behind a number",
+    r"^(?P<label>\d+)[\W_]+\d+$": "the first of two numbers",
+    r"^\d+[\W_]+(?P<label>\d+)$": "the last of two numbers",
+}
+
+
+def pattern_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets] | None:
+    """Images whose file names hold their labels, by competition.pattern or one of PATTERNS.
+
+    None where no pattern fits all of them. Raises FoldwiseError where two do, and UsageError for a
+    pattern of the user's that cannot be used.
+    """
+    rows, given = folder_rows(files), config.competition.pattern
+    names = [EXTENSION.sub("", name) for name in rows.frame["id"]]
+    if given:
+        found = {given: _labels_by(given, names, files)}
+    else:
+        read = {pattern: _found_labels(pattern, names) for pattern in PATTERNS}
+        found = {pattern: labels for pattern, labels in read.items() if labels}
+    if not found:
+        return None
+    if len(found) > 1:
+        said = [f"{PATTERNS[p]} (competition.pattern='{p}')" for p in found]
+        raise FoldwiseError(
+            f"the file names in {files.place()}, such as {rows.frame['id'][0]}, can be read in two "
+            f"ways: the label is {said[0]}, or {said[1]}: say which"
+        )
+    _refuse_group(files, config)
+    pattern, labels = next(iter(found.items()))
+    how = f"labels in the file names ({PATTERNS.get(pattern, pattern)})"
+    return _labelled(rows, labels, how, config.competition, files)
+
+
+def _found_labels(pattern: str, names: list[str]) -> list[str]:
+    """The labels that a pattern reads out of all names; [] where they do not look like classes."""
+    matches = [re.search(pattern, name) for name in names]
+    labels = [match["label"] for match in matches if match]
+    if len(labels) < len(names) or not 2 <= len(set(labels)) <= len(labels) // 2:
+        return []
+    return labels if min(Counter(labels).values()) > 1 else []
+
+
+def _labels_by(pattern: str, names: list[str], files: ImageFiles) -> list[str]:
+    try:
+        matches = [re.search(pattern, name) for name in names]
+        labels = [match["label"] if match else None for match in matches]
+    except (re.error, IndexError) as error:
+        raise UsageError(
+            f"competition.pattern={pattern} is no regular expression with a group named label "
+            f"({error}): an example is '(?P<label>[a-z]+)_\\d+'"
+        ) from error
+    without = [name for name, label in zip(names, labels, strict=True) if not label]
+    if without:
+        raise FoldwiseError(
+            f"competition.pattern={pattern} finds no label in {len(without)} file names of "
+            f"{files.place()}: {first_few(without)}: mend the pattern, or move these files away"
+        )
+    return [label for label in labels if label]
+
+
+def _labelled(
+    rows: Rows, labels: list[str], how: str, settings: Competition, files: ImageFiles
+) -> tuple[Rows, Targets]:
+    task = settings.task if settings.task != "auto" else "multiclass"
+    if task in ("multilabel", "regression"):
+        raise UsageError(f"competition.task={task} wants a train table with such labels")
+    targets = of_labels(labels, settings, task, files.place())
+    rows.frame.insert(1, "label", labels)
+    return replace(rows, images=how), targets
+
+
+def _refuse_group(files: ImageFiles, config: Config) -> None:
+    if config.folds.group not in ("", "duplicates"):
+        raise FoldwiseError(
+            f"folds.group={config.folds.group}: {files.place()} has images without a table, so "
+            "no such column: write a train.csv (id, label and the group), or leave it out"
+        )
+
+
+def _listed(setting: str) -> list[str]:
+    return [name.strip() for name in setting.split(",")] if setting else []
 
 
 def _files(
@@ -112,22 +250,71 @@ def _files(
     ids: str,
     used: Sequence[str],
     files: ImageFiles,
-    path_column: str,
+    packed: Table | None,
+    path: str,
     what: str,
-) -> list[str]:
-    """The image of each row: by the path column, else by id, else by a column that names images."""
-    if path_column:
-        refuse_empty(table, path_column)
-        return match(table.column(path_column), files, what)
+) -> tuple[list[str], str]:
+    """The image or images of each row, and where they are, for people.
+
+    In the table itself; by the path columns; else by id; else by columns that name images; else by
+    ids that several file names begin with; else in ``packed``.
+    """
+    if IMAGE in table.frame:
+        return table.column(IMAGE), "images in the table itself"
+    if path:
+        return _by_columns(table, [path] if path in table.names else _listed(path), files, what)
+    names = [name for name in table.names if name not in used and _are_files(table, name)]
     doubt: FoldwiseError | None = None
-    for name in (ids, *image_columns(table, but=used)):
+    known = image_columns(table, but=used)
+    for name in dict.fromkeys([ids, *known, *names]):
         try:
             found = match(table.column(name), files, what)
         except FoldwiseError as error:  # numbers that fit many images; a path column may tell more
             doubt = doubt or error
         else:
+            if any(found) and name not in (ids, *known) and len(names) > 1:
+                return _by_columns(table, names, files, what)
             if any(found):
-                return found
+                return found, f"an image a row in {files.place()}"
     if doubt:
         raise doubt
-    return [""] * len(table.frame)
+    several, endings = match_several(table.column(ids), files, what)
+    if several:
+        return several, f"{len(endings)} images a row in {files.place()} ({first_few(endings)})"
+    if packed is not None:
+        return _in_arrays(table, ids, packed, what), f"images in {shown(packed.path)}"
+    return [""] * len(table.frame), "no images"
+
+
+def _are_files(table: Table, column: str) -> bool:
+    """Whether a column's cells look like names of image files."""
+    cells = [cell.strip() for cell in table.column(column)[:20]]
+    return bool(cells) and all(EXTENSION.search(cell) for cell in cells)
+
+
+def _by_columns(
+    table: Table, columns: Sequence[str], files: ImageFiles, what: str
+) -> tuple[list[str], str]:
+    found = []
+    for name in columns:
+        named_column(table, name, "competition.columns.path")
+        refuse_empty(table, name)
+        found.append(match(table.column(name), files, what))
+    joined = [JOINED.join(parts) if all(parts) else "" for parts in zip(*found, strict=True)]
+    images = "an image" if len(columns) == 1 else f"{len(columns)} images"
+    return joined, f"{images} a row, named in {first_few(columns)}"
+
+
+def _in_arrays(table: Table, ids: str, packed: Table, what: str) -> list[str]:
+    """The packed image of each row: by id where the arrays have ids, otherwise by position."""
+    wanted, names = table.column(ids), packed.column(IMAGE)
+    for column in packed.names:
+        place = dict(zip(packed.column(column), names, strict=True))
+        if len(place) == len(names) and any(name in place for name in wanted):
+            return [place.get(name, "") for name in wanted]
+    if len(names) != len(wanted):
+        raise FoldwiseError(
+            f"{shown(table.path)} has {len(wanted):,} rows and {shown(packed.path)} {len(names):,} "
+            f"{what} images without ids: they must be as many, in the same order"
+        )
+    return names

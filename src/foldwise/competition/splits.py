@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.stratify import iterative_folds
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
@@ -30,48 +32,82 @@ def method_of(config: Config) -> str:
     return method
 
 
-def split(train: pd.DataFrame, config: Config, folder: Path) -> np.ndarray:
-    """The fold of each row of ``train`` (columns id, label and, for group methods, group).
+def split(data: CompetitionData, config: Config) -> np.ndarray:
+    """The fold of each row of ``data.train`` (columns id, label and, for group methods, group).
 
-    Returns int64 (n,), 0..k-1, none of them empty. The rows are sorted by id first: whatever order
-    the table is in, an id is in the same fold. Raises FoldwiseError for classes with fewer rows
-    than folds (folds.rare), for fewer groups than folds, and for a fold that would stay empty.
+    Returns int64 (n,), 0..k-1, none of them empty. Multilabel rows are stratified by all of their
+    labels (iteratively), numbers by their quantiles. The rows are sorted by id first: whatever
+    order the table is in, an id is in the same fold. Raises FoldwiseError for classes with fewer
+    rows than folds (folds.rare), for fewer groups than folds, and for a fold that would stay empty.
     """
-    method, k = method_of(config), config.folds.k
-    ids = list(train["id"])
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    rows = train.iloc[order]
-    labels = np.unique(rows["label"].to_numpy(dtype=str), return_inverse=True)[1]
-    counts = train["label"].value_counts()
-    _refuse_rare(counts, k, config.folds.rare, folder)
-    groups = None
+    method, k, where = method_of(config), config.folds.k, shown(data.folder)
+    ids = list(data.train["id"])
+    order = np.array(sorted(range(len(ids)), key=ids.__getitem__))
+    flags = _flags(data.targets.values[order], data.task, k)
+    rarest = flags.sum(axis=0)
+    if data.task != "regression":
+        counts = pd.Series(rarest, index=data.classes[: len(rarest)])
+        _refuse_rare(counts[counts > 0], k, config.folds.rare, where)
+    if len(ids) < k:
+        raise FoldwiseError(f"{where} has {len(ids)} rows, too few for {k} folds: say folds.k=2")
+    groups = np.arange(len(ids))
     if method != "stratified":
-        groups = np.unique(rows["group"].to_numpy(dtype=str), return_inverse=True)[1]
-        if groups.max() + 1 < k:
-            raise FoldwiseError(
-                f"{shown(folder)}: column '{config.folds.group}' has {groups.max() + 1} groups, "
-                f"too few for {k} folds: say folds.k={max(2, groups.max() + 1)} or fewer, "
-                "or another folds.group"
-            )
+        names = data.train["group"].to_numpy(dtype=str)[order]
+        groups = np.unique(names, return_inverse=True)[1]
+        _refuse_few(int(groups.max()) + 1, k, config.folds.group, where)
+    fold = np.full(len(ids), -1, dtype=np.int64)
+    fold[order] = _folds(method, flags, groups, k, config.folds.seed)
+    empty = sorted(set(range(k)) - set(fold.tolist()))
+    if empty:
+        raise FoldwiseError(
+            f"{where}: fold {first_few(empty)} of {k} would have no rows: say a smaller "
+            "folds.k, or folds.method=group"
+        )
+    return fold
+
+
+def _folds(method: str, flags: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """The fold of each row; flags (n, c) are what every fold should have the same share of."""
+    rows = len(flags)
+    if (flags.sum(axis=1) != 1).any() and method != "group":
+        units = int(groups.max()) + 1
+        counts, sizes = np.zeros((units, flags.shape[1])), np.bincount(groups, minlength=units)
+        np.add.at(counts, groups, flags)
+        return iterative_folds(counts, sizes, k, seed)[groups]
     makers = {
         "stratified": StratifiedKFold,
         "group": GroupKFold,
         "stratified_group": StratifiedGroupKFold,
     }
-    maker = makers[method](n_splits=k, shuffle=True, random_state=config.folds.seed)
-    fold = np.full(len(rows), -1, dtype=np.int64)
-    positions = np.array(order)
+    maker = makers[method](n_splits=k, shuffle=True, random_state=seed)
+    fold = np.full(rows, -1, dtype=np.int64)
     with warnings.catch_warnings():  # folds.rare=allow has said that rare classes are known
         warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, held_out) in enumerate(maker.split(np.zeros(len(rows)), labels, groups)):
-            fold[positions[held_out]] = number
-    empty = sorted(set(range(k)) - set(fold.tolist()))
-    if empty:
-        raise FoldwiseError(
-            f"{shown(folder)}: fold {first_few(empty)} of {k} would have no rows: say a smaller "
-            "folds.k, or folds.method=group"
-        )
+        together = None if method == "stratified" else groups
+        parts = maker.split(np.zeros(rows), flags.argmax(axis=1), together)
+        for number, (_, held_out) in enumerate(parts):
+            fold[held_out] = number
     return fold
+
+
+def _flags(values: np.ndarray, task: str, k: int) -> np.ndarray:
+    """0 and 1 (n, c) for what is stratified: classes, labels, or the quantiles of each number."""
+    if task == "regression":
+        count = max(2, min(10, len(values) // k))
+        edges = [np.unique(np.quantile(v, np.linspace(0, 1, count + 1)[1:-1])) for v in values.T]
+        bins = [np.searchsorted(e, v, "right") for e, v in zip(edges, values.T, strict=True)]
+        return np.hstack([np.eye(count, dtype=np.int64)[b] for b in bins])
+    if values.ndim == 2:
+        return values.astype(np.int64)
+    return np.eye(int(values.max()) + 1, dtype=np.int64)[values]
+
+
+def _refuse_few(groups: int, k: int, column: str, where: str) -> None:
+    if groups < k:
+        raise FoldwiseError(
+            f"{where}: column '{column}' has {groups} groups, too few for {k} folds: say "
+            f"folds.k={max(2, groups)} or fewer, or another folds.group"
+        )
 
 
 def refuse_straddling(fold: np.ndarray, group: pd.Series, column: str, path: Path) -> None:
@@ -86,19 +122,18 @@ def refuse_straddling(fold: np.ndarray, group: pd.Series, column: str, path: Pat
         )
 
 
-def _refuse_rare(counts: pd.Series, k: int, rare: str, folder: Path) -> None:
-    few = counts[counts < k].sort_index()
+def _refuse_rare(counts: pd.Series, k: int, rare: str, where: str) -> None:
+    few = counts[counts < k]
     if few.empty:
         return
     named = first_few(f"{name} ({count})" for name, count in few.items())
     largest = int(counts.max())
     if largest < k:
         raise FoldwiseError(
-            f"{shown(folder)}: no class has {k} rows, the largest has {largest}: say a smaller "
-            "folds.k"
+            f"{where}: no class has {k} rows, the largest has {largest}: say a smaller folds.k"
         )
     if rare == "error":
         raise FoldwiseError(
-            f"{shown(folder)}: {len(few)} classes have fewer rows than the {k} folds: {named}: "
+            f"{where}: {len(few)} classes have fewer rows than the {k} folds: {named}: "
             "say folds.rare=allow (some folds then hold none of them), or a smaller folds.k"
         )

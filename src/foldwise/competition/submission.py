@@ -1,109 +1,136 @@
 """Submissions in the exact shape of the sample, filled by id and never by position."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.metrics import METRICS
-from foldwise.config import Config
+from foldwise.competition.metrics import CLASSED, decide_labels, metric_of
+from foldwise.competition.targets import NUMBER, WHOLE, separator_in
+from foldwise.config import Competition, Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import home, shown, write_text
-
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+from foldwise.provenance import prediction_columns
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """kind: label, probability or columns; columns: the value columns, or None without a sample."""
+    """kind: label, labels, probability, value or columns; values: its columns, in class order."""
 
     kind: str
     id: str
     ids: list[str]
     values: list[str]
     order: list[str]  # of all columns
+    cells: list[str]  # of the sample's value columns: '' without a sample
 
 
 def write_submission(config: Config, data: CompetitionData, test: pd.DataFrame) -> Path:
-    """Writes submissions/<run>.csv from the test probabilities, whole or not at all."""
-    table = submission_table(data, test, submission_kind(config, data))
+    """Writes submissions/<run>.csv from the test predictions, whole or not at all."""
+    table = submission_table(config.competition, data, test)
     path = home() / "submissions" / f"{config.run}.csv"
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 
-def check_submission(config: Config, data: CompetitionData) -> None:
-    """Raises, before training, what write_submission would where the sample fits nothing."""
-    if data.test is not None:
-        _shape(data, submission_kind(config, data))
+def check_submission(settings: Competition, data: CompetitionData) -> str:
+    """The kind of submission; raises, before training, what write_submission would."""
+    return _shape(settings, data).kind if data.test is not None else "none"
 
 
-def submission_kind(config: Config, data: CompetitionData) -> str:
-    """`competition.submission`, with what the metric says where the sample alone is no guide.
-
-    A sample of one column of zeros fits labels 0 and 1 as well as probabilities; a metric that
-    ranks or weighs probabilities decides for them.
-    """
-    kind, metric = config.competition.submission, METRICS[config.competition.metric]
-    if kind != "auto" or data.sample is None or data.test is None or len(data.classes) != 2:
-        return kind
-    values = [name for name in data.sample if name != _id_column(data.sample, data.test)]
-    numbers = len(values) == 1 and all(NUMBER.fullmatch(c.strip()) for c in data.sample[values[0]])
-    return "probability" if numbers and metric.wants_probabilities else kind
+def sample_is_labels(data: CompetitionData) -> bool:
+    """Whether the sample has one value column, whose cells are labels or lists of them."""
+    if data.sample is None or data.test is None:
+        return True
+    values = _value_columns(data.sample, _id_column(data.sample, data.test))
+    return len(values) == 1
 
 
-def submission_table(data: CompetitionData, test: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The submission for test probabilities: columns, names and row order of the sample.
+def submission_table(
+    settings: Competition, data: CompetitionData, test: pd.DataFrame
+) -> pd.DataFrame:
+    """The submission for test predictions: columns, names and row order of the sample.
 
-    test: column id and one ``prob_<class>`` a class, in any row order. kind
-    (competition.submission): ``label`` writes the most probable class, ``probability`` that of the
-    second of two classes, ``columns`` one column a class; ``auto`` decides by the sample:
+    settings are resolved (task, classes, metric). test: column id and one prediction column a
+    class, in any row order. competition.submission: ``label`` writes the class that
+    `metrics.decide_labels` says, ``labels`` those of a multilabel row, or as many of the most
+    probable ones as the sample's cells have, with the sample's separator; ``probability`` that of
+    the second of two classes; ``value`` a number; ``columns`` one column a class or number. In
+    ``auto`` the sample decides:
 
     - as many value columns as classes, named as they are, or so with a common prefix: columns;
-    - one value column whose cells are classes: label. With the classes 0 and 1 an integer (``0``)
-      is a label, and a number with a decimal point (``0.5``, ``0.0``) a probability;
+    - one value column: value in a regression, labels in multilabel or where cells are several
+      classes, label where cells are classes. With the classes 0 and 1 an integer (``0``) is a
+      label, and a number with a decimal point (``0.5``, ``0.0``) a probability, and both are
+      probabilities under a metric that ranks or weighs these;
     - one value column of other numbers, and two classes: probability.
 
-    Without a sample: id and label. Raises FoldwiseError where the sample has another shape, where
-    ids are missing, extra or doubled, and where a probability is not finite; UsageError where
-    ``kind`` does not fit the classes or the sample.
+    Without a sample: id and label (labels, values). Raises FoldwiseError where the sample has
+    another shape, where ids are missing, extra or doubled, and where a prediction is not finite;
+    UsageError where the setting does not fit the classes or the sample.
     """
-    shape = _shape(data, kind)
-    probs = _probabilities(data, test, shape.ids)
+    shape = _shape(settings, data)
+    predictions = _predictions(settings, data, test, shape.ids)
+    cells: dict[str, Any] = {}
     if shape.kind == "label":
-        classes = np.array(data.classes, dtype=object)
-        columns = {shape.values[0]: classes[probs.argmax(axis=1)]}
+        names = np.array(data.classes, dtype=object)
+        cells[shape.values[0]] = names[decide_labels(predictions, settings)]
+    elif shape.kind == "labels":
+        cells[shape.values[0]] = _lists(settings, data, predictions, shape.cells)
     elif shape.kind == "probability":
-        columns = {shape.values[0]: probs[:, 1]}
+        cells[shape.values[0]] = predictions[:, 1]
     else:
-        columns = {name: probs[:, i] for i, name in enumerate(shape.values)}
-    return pd.DataFrame({shape.id: shape.ids, **columns})[shape.order]
+        if _wants_flags(settings, shape):
+            predictions = decide_labels(predictions, settings)
+        cells = {name: predictions[:, i] for i, name in enumerate(shape.values)}
+    return pd.DataFrame({shape.id: shape.ids, **cells})[shape.order]
 
 
-def _shape(data: CompetitionData, kind: str) -> _Shape:
+def _lists(
+    settings: Competition, data: CompetitionData, predictions: np.ndarray, cells: list[str]
+) -> list[str]:
+    """Several labels a cell: those decided in multilabel, else the most probable in their order."""
+    separator = settings.separator or separator_in(cells) or " "
+    if settings.task == "multilabel":
+        flags = decide_labels(predictions, settings)
+        rows = [np.flatnonzero(row) for row in flags]
+    else:
+        count = max((len(cell.split(separator)) for cell in cells), default=1)
+        rows = list(np.argsort(-predictions, axis=1, kind="stable")[:, :count])
+    return [separator.join(data.classes[int(i)] for i in row) for row in rows]
+
+
+def _wants_flags(settings: Competition, shape: _Shape) -> bool:
+    """Whether a column a class holds 0 and 1: as in the sample, under a metric of labels."""
+    if settings.task != "multilabel" or metric_of(settings.metric, settings).wants_probabilities:
+        return False
+    return bool(shape.cells) and all(WHOLE.fullmatch(cell.strip()) for cell in shape.cells)
+
+
+def _shape(settings: Competition, data: CompetitionData) -> _Shape:
     if data.test is None:
         raise FoldwiseError(
             f"{shown(data.folder)} has no test set, so there is nothing to submit: add a "
             "sample_submission.csv, a test.csv or a test folder"
         )
-    if kind == "probability" and len(data.classes) != 2:
-        raise UsageError(
-            f"competition.submission=probability is for two classes, here are {len(data.classes)}:"
-            " say label or columns"
-        )
+    kind = settings.submission
+    _refuse_unfit(kind, settings.task, data.classes)
     if data.sample is None:
-        values = data.classes if kind == "columns" else ["label"]
-        ids = data.test["id"].tolist()
-        return _Shape("label" if kind == "auto" else kind, "id", ids, values, ["id", *values])
+        plain_kind = {"multilabel": "labels", "regression": "value"}.get(data.task, "label")
+        kind = plain_kind if kind == "auto" else kind
+        kind = "columns" if kind == "value" and len(data.classes) > 1 else kind
+        values = data.classes if kind in ("columns", "value") else ["label"]
+        return _Shape(kind, "id", data.test["id"].tolist(), values, ["id", *values], [])
     columns = [str(name) for name in data.sample.columns]
     name = _id_column(data.sample, data.test)
-    values = [column for column in columns if column != name]
+    values = _value_columns(data.sample, name)
+    cells = [str(cell) for column in values for cell in data.sample[column]]
     if kind == "auto":
-        kind = _kind(data, data.sample, values)
+        kind = _kind(settings, data, values, cells)
     if kind == "columns":
         values = _class_columns(values, data.classes) or []
     if not values or (kind != "columns" and len(values) != 1):
@@ -111,7 +138,26 @@ def _shape(data: CompetitionData, kind: str) -> _Shape:
             f"competition.submission={kind} does not fit the sample, whose columns are "
             f"{first_few(columns, 20)}: {_advice(data.classes)}"
         )
-    return _Shape(kind, name, data.sample[name].tolist(), values, columns)
+    return _Shape(kind, name, data.sample[name].tolist(), values, columns, cells)
+
+
+def _refuse_unfit(kind: str, task: str, classes: Sequence[str]) -> None:
+    fit = {
+        "multiclass": ("label", "labels", "columns", "probability"),
+        "ordinal": ("label", "labels", "columns", "probability"),
+        "multilabel": ("labels", "columns"),
+        "regression": ("value", "columns"),
+    }[task]
+    if kind != "auto" and kind not in fit:
+        raise UsageError(
+            f"competition.submission={kind} does not fit a {task} competition: say "
+            f"{', '.join(fit)}, or leave it out"
+        )
+    if kind == "probability" and len(classes) != 2:
+        raise UsageError(
+            f"competition.submission=probability is for two classes, here are {len(classes)}:"
+            " say label or columns"
+        )
 
 
 def _id_column(sample: pd.DataFrame, test: pd.DataFrame) -> str:
@@ -120,24 +166,46 @@ def _id_column(sample: pd.DataFrame, test: pd.DataFrame) -> str:
     return next(str(name) for name in sample.columns if set(sample[name]) == ids)
 
 
-def _kind(data: CompetitionData, sample: pd.DataFrame, values: Sequence[str]) -> str:
-    if len(values) == 1:
-        cells = {cell.strip() for cell in sample[values[0]]}
-        if cells <= set(data.classes):
-            return "label"
-        if len(data.classes) == 2 and all(NUMBER.fullmatch(cell) for cell in cells):
-            return "probability"
+def _value_columns(sample: pd.DataFrame, ids: str) -> list[str]:
+    return [str(name) for name in sample.columns if name != ids]
+
+
+def _kind(
+    settings: Competition, data: CompetitionData, values: Sequence[str], cells: Sequence[str]
+) -> str:
+    one = len(values) == 1
+    different = {cell.strip() for cell in cells} if one else set()
+    if one and data.task == "multilabel":
+        return "labels"
+    if one and data.task == "regression" and len(data.classes) == 1:
+        return "value"
+    if one and data.task in CLASSED and (kind := _one_column(settings, data, different)):
+        return kind
     if _class_columns(values, data.classes):
         return "columns"
     said = ""
-    if len(values) == 1:
-        strange = sorted(cells - set(data.classes))
-        said = f" and in '{values[0]}' the value '{strange[0]}', which is no class"
+    if one and different - set(data.classes):
+        strange = min(different - set(data.classes))
+        said = f" and in '{values[0]}' the value '{strange}', which is no class"
     raise FoldwiseError(
-        f"the sample submission has the columns {first_few(sample.columns, 20)}{said}: "
-        f"say what it wants with competition.submission=label, probability or columns; "
-        f"{_advice(data.classes)}"
+        f"the sample submission has the columns {first_few(['id', *values], 20)}{said}: "
+        f"say what it wants with competition.submission=label, labels, probability, value or "
+        f"columns; {_advice(data.classes)}"
     )
+
+
+def _one_column(settings: Competition, data: CompetitionData, different: set[str]) -> str:
+    """label, labels or probability, by the sample's different cells; '' where none fits."""
+    two = len(data.classes) == 2 and all(NUMBER.fullmatch(cell) for cell in different)
+    if two and metric_of(settings.metric, settings).wants_probabilities:
+        return "probability"
+    if different <= set(data.classes):
+        return "label"
+    if two:
+        return "probability"
+    separator = settings.separator or separator_in(different)
+    words = {word for cell in different for word in cell.split(separator or None)}
+    return "labels" if separator and words <= set(data.classes) else ""
 
 
 def _class_columns(values: Sequence[str], classes: Sequence[str]) -> list[str] | None:
@@ -156,14 +224,16 @@ def _class_columns(values: Sequence[str], classes: Sequence[str]) -> list[str] |
 
 def _advice(classes: Sequence[str]) -> str:
     return (
-        "label and probability are one column beside the ids, columns is one for each of the "
+        "all but columns are one column beside the ids, columns is one for each of the "
         f"{len(classes)} classes ({first_few(classes)}), named as they are or with one prefix"
     )
 
 
-def _probabilities(data: CompetitionData, test: pd.DataFrame, ids: Sequence[str]) -> np.ndarray:
-    """The probabilities (n, c) of ``ids``, in their order."""
-    columns = [f"prob_{name}" for name in data.classes]
+def _predictions(
+    settings: Competition, data: CompetitionData, test: pd.DataFrame, ids: Sequence[str]
+) -> np.ndarray:
+    """The predictions (n, c) of ``ids``, in their order."""
+    columns = prediction_columns(settings)
     absent = [name for name in ["id", *columns] if name not in test.columns]
     if absent:
         raise FoldwiseError(
@@ -185,12 +255,12 @@ def _probabilities(data: CompetitionData, test: pd.DataFrame, ids: Sequence[str]
                 f"the test predictions {what.format(len(names))}: {first_few(names)}: "
                 f"predict the test set of {shown(data.folder)} again"
             )
-    probs = test[columns].to_numpy()[[place[name] for name in ids]]
-    broken = ~np.isfinite(probs).all(axis=1)
+    values = test[columns].to_numpy()[[place[name] for name in ids]]
+    broken = ~np.isfinite(values).all(axis=1)
     if broken.any():
         names = [name for name, bad in zip(ids, broken, strict=True) if bad]
         raise FoldwiseError(
-            f"{len(names)} test ids have probabilities that are not finite: {first_few(names)}: "
+            f"{len(names)} test ids have predictions that are not finite: {first_few(names)}: "
             "predict again; if they stay so, train again with a smaller optimizer.lr"
         )
-    return probs
+    return values

@@ -12,6 +12,8 @@ from foldwise.config import Competition
 from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.files import shown
 
+TABLES = (".csv", ".tsv", ".parquet")
+
 # Compared without case and separators: trainLabels.csv, train-labels.csv and Train_Labels.csv are
 # one name. The first of a list that is there is taken.
 TRAIN_NAMES = [
@@ -25,6 +27,7 @@ TEST_NAMES = [
 ]
 # Never a train table: made by us, or an answer.
 NOT_TRAIN = re.compile(r"folds|corrections|.*submission.*|samplesub.*|solution.*|test.*")
+IMAGE = "\0image"  # a column of names of images inside the file; no header can have this name
 SAMPLE_TIERS = [r"samplesubmission", r".*sample.*sub.*|.*sub.*sample.*", r".*submission.*"]
 
 
@@ -34,6 +37,11 @@ class Table:
 
     path: Path
     frame: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that a person would see."""
+        return [name for name in self.frame.columns if name != IMAGE]
 
     def column(self, name: str) -> list[str]:
         return self.frame[name].tolist()
@@ -67,8 +75,7 @@ def read_table(path: Path) -> Table:
     """
     text = _text(path)
     head = text.lstrip("\r\n").split("\n", 1)[0]
-    separator = next((s for s in ",\t;|" if s in head), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(head))
     header: list[str] | None = None
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -92,6 +99,11 @@ def read_table(path: Path) -> Table:
         raise FoldwiseError(f"{shown(path)} is empty: put the competition's table there")
     _refuse_doubled(path, header)
     return Table(path, pd.DataFrame(rows, columns=header, index=numbers, dtype=str))
+
+
+def separator_of(header: str) -> str:
+    """The comma, or what a header without one has instead."""
+    return next((s for s in ",\t;|" if s in header), ",")
 
 
 def refuse_empty(table: Table, column: str) -> None:
@@ -125,7 +137,7 @@ def find_tables(folder: Path, settings: Competition) -> TablePaths:
     By ``competition.train``, ``.test`` and ``.sample``, otherwise by name. Raises FoldwiseError
     when a named one is not there or when two could be the sample.
     """
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
     tables = [path for path in tables if path.is_file() and not path.name.startswith(".")]
     train = _named(folder, "train", settings.train, tables)
     test = _named(folder, "test", settings.test, tables)

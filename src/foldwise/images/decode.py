@@ -10,6 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from foldwise import containers
+from foldwise.containers import JOINED
+from foldwise.errors import FoldwiseError
 from foldwise.files import write_text
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say it ourselves
@@ -22,15 +25,38 @@ class UnreadableImage(ValueError):
     """A file that is missing, no image, or cut off."""
 
 
-def decode(path: str, channels: int, size: int = 0) -> np.ndarray:
-    """One image as uint8 (height, width, channels): RGB, or gray where ``channels`` is 1.
+def decode(name: str, channels: int, size: int = 0) -> np.ndarray:
+    """The image of a name as uint8 (height, width, channels): RGB, or gray where ``channels`` is 1.
 
-    EXIF orientation is applied. ``size`` resizes to (size, size). Raises UnreadableImage.
+    A name is a file's path, or one of `foldwise.containers`. The images of a row that has several
+    share ``channels`` and are stacked, at the size of the first. EXIF orientation is applied.
+    ``size`` resizes to (size, size). Raises UnreadableImage.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UnreadableImage(f"cannot be read ({error.strerror})") from error
+    names = name.split(JOINED)
+    if len(names) == 1:
+        return _resized(_decoded(name, channels), size, size)
+    each = channels // len(names)
+    if each not in (1, 3) or each * len(names) != channels:
+        raise FoldwiseError(
+            f"model.in_chans={channels} does not fit rows of {len(names)} images: say "
+            f"{len(names)} (gray) or {3 * len(names)} (RGB)"
+        )
+    images = [_decoded(part, each) for part in names]
+    height, width = images[0].shape[:2]
+    return np.dstack([_resized(image, size or height, size or width) for image in images])
+
+
+def _decoded(name: str, channels: int) -> np.ndarray:
+    kept = containers.read(name)
+    if kept is None:
+        try:
+            data = np.fromfile(name, np.uint8)
+        except OSError as error:
+            raise UnreadableImage(f"cannot be read ({error.strerror})") from error
+    elif isinstance(kept, bytes):
+        data = np.frombuffer(kept, np.uint8)
+    else:
+        return _in_channels(kept, channels)
     if not data.size:
         raise UnreadableImage("is empty")
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
@@ -42,11 +68,42 @@ def decode(path: str, channels: int, size: int = 0) -> np.ndarray:
         raise UnreadableImage("is no image, or cut off")
     if _is_cut_off_jpeg(data.tobytes()):
         raise UnreadableImage("is cut off")
-    if size and image.shape[:2] != (size, size):
-        shrinking = min(image.shape[:2]) > size
-        way = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        image = cv2.resize(image, (size, size), interpolation=way)
     return image[:, :, None] if image.ndim == 2 else image
+
+
+def _in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Pixels (h, w) or (h, w, 1, 3 or 4) as (h, w, channels); transparency is left out."""
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    pixels = pixels[:, :, :3]
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[:, :, None]
+    return pixels.repeat(channels, axis=2)
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width, channels); as it is where these are 0."""
+    if not height or image.shape[:2] == (height, width):
+        return image
+    shrinking = min(image.shape[:2]) > min(height, width)
+    way = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (width, height), interpolation=way)
+    return resized[:, :, None] if resized.ndim == 2 else resized
+
+
+def native_channels(names: list[str]) -> int:
+    """Channels that a network takes: 3, and where a row has several images 1 (gray) or 3 each."""
+    parts = names[0].split(JOINED)
+    if len(parts) == 1:
+        return 3
+    try:
+        pixels = [_decoded(part, 3).astype(np.int16) for part in parts]
+    except UnreadableImage:  # named later, with all the others
+        return len(parts)
+    coloured = any((p[:, :, 0] != p[:, :, 1]).any() for p in pixels)
+    return len(parts) * (3 if coloured else 1)
 
 
 def _is_cut_off_jpeg(data: bytes) -> bool:
@@ -63,7 +120,7 @@ def _is_cut_off_jpeg(data: bytes) -> bool:
     return data.find(JPEG_END, place) < 0
 
 
-def native_size(files: list[str], channels: int) -> int:
+def native_size(files: list[str]) -> int:
     """The side to work at when nobody says: the data's own up to 64 pixels, otherwise 224.
 
     The data's own is the median over (at most) 64 files, spread evenly, of the longer side.
@@ -71,7 +128,7 @@ def native_size(files: list[str], channels: int) -> int:
     sides = []
     for n in np.unique(np.linspace(0, len(files) - 1, min(64, len(files))).astype(int)):
         try:
-            sides.append(max(decode(files[n], channels).shape[:2]))
+            sides.append(max(_decoded(files[n].split(JOINED)[0], 1).shape[:2]))
         except UnreadableImage:
             continue  # named later, with all the others
     side = int(np.median(sides)) if sides else 224
@@ -108,19 +165,21 @@ def find_broken(files: Iterable[str], workers: int, memory: Path | None) -> dict
 def _broken_among(paths: list[str]) -> dict[str, str]:
     broken = {}
     for path in paths:
-        try:
-            decode(path, 3)
-        except UnreadableImage as error:
-            broken[path] = str(error)
+        for part in path.split(JOINED):
+            try:
+                _decoded(part, 3)
+            except UnreadableImage as error:
+                broken[path] = str(error) if part == path else f"({part}) {error}"
     return broken
 
 
 def _digest(paths: list[str]) -> str:
     state = hashlib.sha256()
     for path in sorted(paths):
-        try:
-            facts = Path(path).stat()
-            state.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-        except OSError:
-            state.update(f"{path}\0missing\n".encode())
+        for file in containers.files_of(path):
+            try:
+                facts = file.stat()
+                state.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+            except OSError:
+                state.update(f"{path}\0missing\n".encode())
     return state.hexdigest()

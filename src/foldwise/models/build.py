@@ -42,7 +42,7 @@ def build_model(settings: Model, classes: int, size: int) -> BuiltModel:
     cannot be had.
     """
     check_model(settings)
-    options = dict(settings.args, num_classes=classes, in_chans=settings.in_chans)
+    options = dict(settings.args, num_classes=classes, in_chans=settings.in_chans or 3)
     if settings.drop_rate:
         options["drop_rate"] = settings.drop_rate
     if settings.drop_path_rate:
@@ -66,9 +66,11 @@ def build_model(settings: Model, classes: int, size: int) -> BuiltModel:
         ) from error
     wanted = resolve_model_data_config(network)
     mean, std = list(wanted["mean"]), list(wanted["std"])
-    if settings.in_chans == 1:
+    images, rest = divmod(settings.in_chans or 3, 3)
+    if rest:  # gray images
         mean, std = [sum(mean) / len(mean)], [sum(std) / len(std)]
-    return BuiltModel(network, mean, std)
+        images = settings.in_chans
+    return BuiltModel(network, mean * images, std * images)
 
 
 def place(network: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:

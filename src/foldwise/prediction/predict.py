@@ -1,4 +1,4 @@
-"""The one way from images to class probabilities."""
+"""The one way from images to predictions."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,10 +18,12 @@ def predict(
     batch_size: int,
     prepare: Callable[[Tensor], Tensor],
     autocast: Callable[[], AbstractContextManager[None]],
+    read: Callable[[Tensor], Tensor],
 ) -> np.ndarray:
-    """Class probabilities, float32 (len(rows), classes), in the order of ``rows``.
+    """Predictions, float32 (len(rows), classes), in the order of ``rows``.
 
-    ``prepare``: uint8 batch on the device -> what the network takes. The network is left in the
+    ``prepare``: uint8 batch on the device -> what the network takes; ``read``: its logits, float32
+    -> predictions (see `models.outputs.reader`). The network is left in the
     mode that it came in. Beside the result, only a few batches are in memory.
     """
     training = network.training
@@ -31,9 +33,10 @@ def predict(
     for batch in images.batches(parts):
         with autocast():
             logits = network(prepare(batch))
+        predictions = read(logits.float())
         if out is None:
-            out = torch.empty((len(rows), logits.shape[1]), device=logits.device)
-        out[start : start + len(batch)] = logits.float().softmax(dim=1)
+            out = torch.empty((len(rows), predictions.shape[1]), device=predictions.device)
+        out[start : start + len(batch)] = predictions
         start += len(batch)
     network.train(training)
     return np.empty((0, 0), np.float32) if out is None else out.cpu().numpy()

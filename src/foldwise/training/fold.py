@@ -12,17 +12,19 @@ import pandas as pd
 import torch
 
 from foldwise import compose
+from foldwise.competition.corrections import TrainingTargets
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.metrics import score
+from foldwise.competition.metrics import loss_metric, metric_of, watched
 from foldwise.config import Config
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
 from foldwise.models.build import build_model, place
+from foldwise.models.outputs import keep_scale, outputs, reader
 from foldwise.prediction.predict import predict
-from foldwise.provenance import Provenance, prob_columns
+from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
 from foldwise.training import checkpoint
 from foldwise.training.checkpoint import State
@@ -31,6 +33,8 @@ from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
+
+Scale = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Job:
     data: CompetitionData
     split: FrozenFolds
     device: torch.device
-    labels: np.ndarray  # int64 (train rows,): positions in data.classes
+    mended: TrainingTargets  # what is trained on: targets after corrections, and which rows
     images: Images  # of the train rows
     test_images: Images | None
     test_rows: np.ndarray  # int64: the test rows with a usable image; others get the class prior
@@ -78,10 +82,13 @@ def train_fold(job: Job, fold: int) -> None:
 
 def _train(job: Job, fold: int, log: TextIO) -> None:
     config, run = job.config, job.run
-    train_rows = np.flatnonzero(job.split.fold != fold)
+    train_rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
     held_rows = np.flatnonzero(job.split.fold == fold)
+    if not len(train_rows):
+        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
     steps = epoch_steps(len(train_rows), config)
-    state, normalize = beginning(config, len(job.data.classes), fold, steps, job.device)
+    scale = scale_of(config, job.mended.values[train_rows])
+    state, normalize = beginning(config, fold, steps, job.device, scale)
     provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out=[fold])
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
@@ -92,31 +99,30 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         batch_size=2 * config.train.batch_size,
         prepare=normalize,
         autocast=partial(autocast, job.device, config.train.precision),
+        read=reader(config.loss.name, config.competition.task, state.result()),
     )
 
     def evaluate(state: State) -> dict[str, float]:
         rows = shortened(config, held_rows)
         return _validation(job, rows, look(state.result(), job.images, rows))
 
-    targets = torch.from_numpy(job.labels).to(job.device)
+    targets = _training_tensor(job, scale).to(job.device)
     material = Material(fold, train_rows, job.images, targets, normalize, job.device)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 
-    classes = job.data.classes
-    prior = np.bincount(job.labels[train_rows], minlength=len(classes)) / len(train_rows)
+    prior = _prior(job, train_rows)
     rows = shortened(config, held_rows)
-    probs = look(state.result(), job.images, rows)
-    state.history[-1] |= _validation(job, rows, probs)
-    held = job.data.train.loc[held_rows, ["id", "label"]].reset_index(drop=True)
-    held.insert(1, "fold", np.full(len(held), fold, np.int64))
-    table, without = _filled(held, np.arange(len(rows)), probs, prior, classes)
+    predictions = look(state.result(), job.images, rows)
+    state.history[-1] |= _validation(job, rows, predictions)
+    held = _known(job, fold, held_rows)
+    table, without = _filled(config, held, np.arange(len(rows)), predictions, prior)
     run.write_predictions(fold, "oof", table, dataclasses.replace(provenance, prior=without))
     if job.test_images is not None and job.data.test is not None:
         rows, began = shortened(config, job.test_rows), time.monotonic()
-        probs = look(state.result(), job.test_images, rows)
+        predictions = look(state.result(), job.test_images, rows)
         log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
-        table, without = _filled(job.data.test[["id"]], rows, probs, prior, classes)
+        table, without = _filled(config, job.data.test[["id"]], rows, predictions, prior)
         run.write_predictions(fold, "test", table, dataclasses.replace(provenance, prior=without))
     say(log, _end_line(job, fold, state.history))
     run.write_metrics(fold, state.history)
@@ -125,15 +131,19 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
 
 
 def beginning(
-    config: Config, classes: int, fold: int, steps: int, device: torch.device
+    config: Config, fold: int, steps: int, device: torch.device, scale: Scale | None = None
 ) -> tuple[State, Normalize]:
     """A fold that has not taken a step, and what its network wants done to the pixels.
 
-    ``steps``: of an epoch. Raises UsageError and FoldwiseError for what cannot be built.
+    ``config`` is resolved. ``steps``: of an epoch; ``scale``: what a regression's targets are
+    standardised with. Raises UsageError and FoldwiseError for what cannot be built.
     """
     torch.manual_seed(seed_for(config.seed, fold))
-    built = build_model(config.model, classes, config.images.size)
+    width = outputs(config.loss.name, len(config.competition.classes))
+    built = build_model(config.model, width, config.images.size)
     network = place(built.network, device, config.train.channels_last)
+    if scale:
+        keep_scale(network, *(torch.from_numpy(part).to(device) for part in scale))
     state = State(
         network=network,
         ema=Ema(network, config.train.ema) if config.train.ema else None,
@@ -144,17 +154,51 @@ def beginning(
     return state, Normalize(built.mean, built.std, device, config.train.channels_last)
 
 
+def scale_of(config: Config, values: np.ndarray) -> Scale | None:
+    """Mean and standard deviation, float64 (m,), of a regression's training targets (n, m)."""
+    if config.competition.task != "regression":
+        return None
+    spread = values.std(axis=0)
+    return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+
+def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
+    """The targets as the loss wants them: class indices, float flags, or standardised numbers."""
+    values = job.mended.values
+    if scale:
+        values = (values - scale[0]) / scale[1]
+    return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
+
+
+def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:
+    """float64 (classes,): the classes' shares of the training rows, or the numbers' means."""
+    values = job.mended.values[train_rows]
+    if values.ndim == 2:
+        return values.mean(axis=0)
+    return np.bincount(values, minlength=len(job.data.classes)) / len(values)
+
+
+def _known(job: Job, fold: int, rows: np.ndarray) -> pd.DataFrame:
+    """id, fold and the labels that are scored, of held-out rows."""
+    train = job.data.train
+    labels = label_frame(job.config.competition, train["label"], job.data.targets.values)
+    held = pd.concat([train[["id"]], labels], axis=1).loc[rows].reset_index(drop=True)
+    held.insert(1, "fold", np.full(len(held), fold, np.int64))
+    return held
+
+
 def _images_seen(config: Config, state: State, rows: int) -> tuple[int, int]:
     """Images that the whole training sees, and those that it has seen."""
     steps, size = len(state.losses), min(config.train.batch_size, rows)
     return epochs_of(config) * steps * size, (state.epoch * steps + state.step) * size
 
 
-def _validation(job: Job, rows: np.ndarray, probs: np.ndarray) -> dict[str, float]:
+def _validation(job: Job, rows: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     """The held-out fold's columns of metrics.csv."""
-    names: dict[str, str] = {"val_loss": "log_loss"}
-    names[f"val_{job.config.competition.metric}"] = job.config.competition.metric
-    return {column: score(metric, job.labels[rows], probs) for column, metric in names.items()}
+    settings, targets = job.config.competition, job.data.targets.values[rows]
+    metrics = [metric_of(settings.metric, settings), *watched(settings)]
+    columns = {"val_loss": loss_metric(settings)(targets, predictions)}
+    return columns | {f"val_{metric.name}": metric(targets, predictions) for metric in metrics}
 
 
 def _end_line(job: Job, fold: int, history: list[dict[str, Any]]) -> str:
@@ -164,14 +208,14 @@ def _end_line(job: Job, fold: int, history: list[dict[str, Any]]) -> str:
 
 
 def _filled(
-    known: pd.DataFrame, rows: np.ndarray, probs: np.ndarray, prior: np.ndarray, classes: list[str]
+    config: Config, known: pd.DataFrame, rows: np.ndarray, values: np.ndarray, prior: np.ndarray
 ) -> tuple[pd.DataFrame, list[str]]:
-    """``known`` with ``probs`` in its ``rows`` and the prior in the others, and their ids."""
+    """``known`` with ``values`` in its ``rows`` and the prior in the others, and their ids."""
     table = np.tile(prior.astype(np.float32), (len(known), 1))
     if len(rows):
-        table[rows] = probs
+        table[rows] = values
     others = known["id"].drop(index=known.index[rows]).tolist()
-    columns = pd.DataFrame(table, columns=prob_columns(classes))
+    columns = pd.DataFrame(table, columns=prediction_columns(config.competition))
     return pd.concat([known.reset_index(drop=True), columns], axis=1), others
 
 

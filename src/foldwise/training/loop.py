@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from foldwise import interrupt
 from foldwise.config import Config
@@ -16,6 +15,7 @@ from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
 from foldwise.training.checkpoint import State
 from foldwise.training.device import autocast, seed_for
+from foldwise.training.losses import loss_of
 from foldwise.training.progress import Progress
 from foldwise.training.schedule import learning_rate
 
@@ -27,7 +27,7 @@ class Material:
     fold: int
     rows: np.ndarray  # int64, the training rows
     images: Images
-    targets: Tensor  # int64 (images,) on the device
+    targets: Tensor  # (images,) or (images, classes) on the device, as the loss wants them
     normalize: Normalize
     device: torch.device
 
@@ -89,7 +89,7 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     pixels = material.normalize(augment(batch, config.augment))
     with autocast(material.device, config.train.precision):
         logits = state.network(pixels)
-    loss = functional.cross_entropy(logits.float(), targets, label_smoothing=config.loss.smoothing)
+    loss = loss_of(config.loss, logits.float(), targets)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     if config.optimizer.clip:

@@ -7,12 +7,12 @@ import pandas as pd
 
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.metrics import METRICS, score
+from foldwise.competition.metrics import metric_of, watched
 from foldwise.competition.submission import write_submission
 from foldwise.config import Config
 from foldwise.errors import first_few
 from foldwise.files import shown
-from foldwise.provenance import prob_columns
+from foldwise.provenance import prediction_columns, targets_of
 from foldwise.runs import Run
 
 
@@ -38,22 +38,27 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
 
 
 def fold_scores(oof: pd.DataFrame, config: Config) -> dict[str, object]:
-    """scores.json: the metric of each fold, their mean and standard deviation, and of all rows."""
-    metric, classes = config.competition.metric, config.competition.classes
-    labels = oof["label"].map({name: number for number, name in enumerate(classes)}).to_numpy()
-    probs = oof[prob_columns(classes)].to_numpy()
+    """scores.json: the metric of each fold, their mean and standard deviation, and of all rows.
+
+    ``watched``: the other metrics, over all rows.
+    """
+    settings = config.competition
+    metric = metric_of(settings.metric, settings)
+    targets = targets_of(settings, oof)
+    predictions = oof[prediction_columns(settings)].to_numpy()
     folds = {}
     for fold in sorted(oof["fold"].unique()):
         rows = np.flatnonzero(oof["fold"] == fold)
-        folds[str(fold)] = _number(score(metric, labels[rows], probs[rows]))
+        folds[str(fold)] = _number(metric(targets[rows], predictions[rows]))
     known = [value for value in folds.values() if value is not None]
     return {
-        "metric": metric,
-        "greater_is_better": METRICS[metric].greater_is_better,
+        "metric": metric.name,
+        "greater_is_better": metric.greater_is_better,
         "folds": folds,
         "mean": float(np.mean(known)) if known else None,
         "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
-        "oof": _number(score(metric, labels, probs)),
+        "oof": _number(metric(targets, predictions)),
+        "watched": {m.name: _number(m(targets, predictions)) for m in watched(settings)},
         "selection": "ema" if config.train.ema else "last",
     }
 
@@ -76,6 +81,9 @@ def _table(run: Run, scores: dict[str, object]) -> str:
         lines.append(line)
     spread = f"mean {_shown(scores['mean'])} ± {_shown(scores['std'])}"
     lines.append(f"{'OOF':>6} {_shown(scores['oof']):>10}  {spread}")
+    others = scores["watched"]
+    assert isinstance(others, dict)
+    lines += [f"{'OOF':>6} {_shown(value):>10}  {name}" for name, value in others.items()]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,15 +12,18 @@ import torch
 
 from foldwise import compose
 from foldwise.competition import layout
+from foldwise.competition.corrections import TrainingTargets, training_targets
 from foldwise.competition.folds import FrozenFolds, frozen_folds
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.submission import check_submission
+from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
+from foldwise.competition.submission import check_submission, sample_is_labels
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
 from foldwise.files import home, shown, write_text
-from foldwise.images.decode import find_broken, native_size
+from foldwise.images.decode import find_broken, native_channels, native_size
 from foldwise.images.load import StreamedImages, open_images, threads
 from foldwise.models.build import automatic_model
+from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
@@ -36,57 +40,77 @@ def train(config: Config) -> None:
     Interrupted.
     """
     data = layout.load(config)
-    split = frozen_folds(data, config)
+    split = frozen_folds(data, config, partial(_duplicates, data, config))
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), pick_device(config.train.device)
     if set(run.started()) - set(run.replaced(config, folds)):
         compose.adopt(config, run.config())
     decide(config, data, split, device)
-    check_submission(config, data)
-    beginning(config, len(data.classes), folds[0], 1, device)  # refuses what cannot be built
+    mended = training_targets(data, config.competition)
+    config.competition.corrections = mended.setting
+    kind = check_submission(config.competition, data)
+    _refuse_unfit(config)
+    beginning(config, folds[0], 1, device)  # refuses what cannot be built
     usable = _usable_test_rows(config, data)
     run.begin(config, split.hash, folds)
     try:
-        _train_folds(config, run, data, split, device, folds, usable)
+        waiting = [k for k in folds if k not in run.finished()]
+        if waiting:
+            run.write_environment({**describe(device), **software()})
+            _announce(config, data, mended, device, kind, waiting)
+            job = _job(config, run, data, split, mended, device, usable)
+            for fold in waiting:
+                train_fold(job, fold)
+        else:
+            print(
+                f"{run.name}: folds {first_few(folds)} are finished (overwrite=true: train again)"
+            )
         finish(run, config, data, split)
     except Interrupted as error:  # what overwrite=true asked for has been done: do not say it again
         raise Interrupted(error.signum, begun=True) from error
 
 
-def _train_folds(
-    config: Config,
-    run: Run,
-    data: CompetitionData,
-    split: FrozenFolds,
-    device: torch.device,
-    folds: list[int],
-    usable: np.ndarray,
-) -> None:
-    waiting = [k for k in folds if k not in run.finished()]
-    if waiting:
-        run.write_environment({**describe(device), **software()})
-        _announce(config, data, device, waiting)
-        job = _job(config, run, data, split, device, usable)
-        for fold in waiting:
-            train_fold(job, fold)
-    else:
-        print(f"{run.name}: folds {first_few(folds)} are finished (overwrite=true trains again)")
+def _duplicates(data: CompetitionData, config: Config) -> list[str]:
+    """The group of near-duplicates of each train row, for folds.group=duplicates."""
+    from foldwise.audit.duplicates import duplicate_groups
+
+    print("looking for near-duplicates among the training images", file=sys.stderr)
+    return duplicate_groups(data.train["file"].tolist(), threads(config.images.workers))
 
 
 def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: torch.device) -> None:
     """Replace every setting that is still automatic by a decision."""
     config.folds.k = split.k  # a split of the user's own may have another
-    config.competition.classes = data.classes
-    if config.competition.metric == "auto":
-        config.competition.metric = "accuracy"
+    settings = config.competition
+    settings.classes, settings.task = data.classes, data.task
+    if settings.metric == "auto":
+        settings.metric = automatic_metric(data.task, sample_is_labels(data))
+    if config.loss.name == "auto":
+        config.loss.name = LOSS_OF_TASK[data.task]
+    if not config.model.in_chans:
+        config.model.in_chans = native_channels(data.train["file"].tolist())
     if not config.images.size:
-        config.images.size = native_size(data.train["file"].tolist(), config.model.in_chans)
+        config.images.size = native_size(data.train["file"].tolist())
     if config.model.name == "auto":
         config.model.name = automatic_model(config.images.size)
     if config.train.precision == "auto":
         config.train.precision = automatic_precision(device)
     if config.train.precision == "fp16" and device.type == "cpu":
         raise UsageError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
+
+
+def _refuse_unfit(config: Config) -> None:
+    """Raises UsageError for a loss, a metric or thresholds that do not fit the task."""
+    settings = config.competition
+    fit = LOSSES_OF_TASK[settings.task]
+    if config.loss.name not in fit:
+        raise UsageError(
+            f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
+            f"take {' or '.join(fit)}"
+        )
+    metric_of(settings.metric, settings)
+    watched(settings)
+    thresholds(settings)
 
 
 def _usable_test_rows(config: Config, data: CompetitionData) -> np.ndarray:
@@ -130,6 +154,7 @@ def _job(
     run: Run,
     data: CompetitionData,
     split: FrozenFolds,
+    mended: TrainingTargets,
     device: torch.device,
     usable: np.ndarray,
 ) -> Job:
@@ -137,7 +162,6 @@ def _job(
     size, channels = config.images.size, config.model.in_chans
     workers = threads(config.images.workers)
     resident = 0.0 if config.debug else config.images.resident_gb
-    position = {name: number for number, name in enumerate(config.competition.classes)}
     files = data.train["file"].tolist()
     test = None
     if data.test is not None:
@@ -148,7 +172,7 @@ def _job(
         data=data,
         split=split,
         device=device,
-        labels=np.array(data.train["label"].map(position), np.int64),
+        mended=mended,
         images=open_images(files, size, channels, device, workers, resident),
         test_images=test,
         test_rows=usable,
@@ -156,21 +180,26 @@ def _job(
 
 
 def _announce(
-    config: Config, data: CompetitionData, device: torch.device, folds: list[int]
+    config: Config,
+    data: CompetitionData,
+    mended: TrainingTargets,
+    device: torch.device,
+    kind: str,
+    folds: list[int],
 ) -> None:
-    test = "no test images" if data.test is None else f"{len(data.test):,} test images"
-    print(
-        f"{config.run}: {len(data.train):,} training and {test}, {len(data.classes)} classes\n"
-        f"{config.model.name} at {config.images.size} pixels, {config.train.precision} on "
-        f"{device.type}, folds {', '.join(map(str, folds))}",
-        file=sys.stderr,
-    )
+    lines = [data.said[0], f"{data.said[1]}; submission: {kind}"]
     if data.dropped:
-        print(
+        lines.append(
             f"{len(data.dropped)} training rows without an image are left out: "
-            f"{first_few(data.dropped)}",
-            file=sys.stderr,
+            f"{first_few(data.dropped)}"
         )
+    if mended.said:
+        lines.append(mended.said)
+    lines.append(
+        f"{config.run}: {config.model.name} at {config.images.size} pixels, "
+        f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
+    )
+    print("\n".join(lines), file=sys.stderr)
 
 
 def software() -> dict[str, str]:
