@@ -304,7 +304,7 @@ BAD = {
         {"README.md": ""},
         ["test/1.png"],
         {},
-        "input/x has no train table, no arrays and no folder a class: put a train.csv .* name the table",
+        "input/x has no train table, no arrays and no folder a class: put a train.csv",
     ),
     "packed": ({"train.zip": ""}, [], {}, "input/x has no train table, but train.zip: unzip that"),
     "several tables": (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.competition.metrics import score
+from foldwise.competition.metrics import metric_of
 from foldwise.provenance import read_table
 from foldwise.runs import Run
 from helpers import QUICK, Ended, write_competition
@@ -42,7 +42,7 @@ def test_what_a_run_leaves(foldwise: Callable[..., Ended], pets: Path, home: Pat
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
     labels = oof["label"].map({"cat": 0, "dog": 1, "owl": 2}).to_numpy()
     scores = run.scores()
-    assert scores["oof"] == score("accuracy", labels, probs)
+    assert scores["oof"] == metric_of("accuracy", run.config().competition)(labels, probs)
     assert scores["oof"] > 0.6  # it learns: three classes, so chance is a third
     assert list(scores["folds"]) == ["0", "1", "2", "3", "4"]
     assert scores["mean"] == pytest.approx(np.mean(list(scores["folds"].values())))
@@ -116,7 +116,8 @@ def test_the_metric_is_the_configs(foldwise: Callable[..., Ended], home: Path, m
     assert scores["greater_is_better"] == (metric != "log_loss")
     oof, _ = read_table(Run("pair-default").folder / "oof.parquet")
     labels = (oof["label"] == "yes").astype(int).to_numpy()
-    assert scores["oof"] == score(metric, labels, oof[["prob_no", "prob_yes"]].to_numpy())
+    own = metric_of(metric, Run("pair-default").config().competition)
+    assert scores["oof"] == own(labels, oof[["prob_no", "prob_yes"]].to_numpy())
 
 
 def test_a_loss_that_is_not_finite_stops_the_fold(

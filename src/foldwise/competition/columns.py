@@ -55,7 +55,7 @@ def other_id_column(table: Table, known: Iterable[str]) -> str:
     Where no name tells, it is the first one, as in every sample of Kaggle's.
     """
     columns = table.names
-    found = [name for name in known if name in columns] or _by_name(table, ID_NAMES)
+    found = [name for name in known if name and name in columns] or _by_name(table, ID_NAMES)
     return (found or columns)[0]
 
 
@@ -136,4 +136,6 @@ def _by_name(table: Table, names: list[str]) -> list[str]:
 
 
 def _there(table: Table) -> str:
+    if not table.names:
+        return "there are no columns but pixels"
     return f"the columns there are {first_few(table.names, 20)}"

@@ -260,7 +260,7 @@ def _files(
     ids that several file names begin with; else in ``packed``.
     """
     if IMAGE in table.frame:
-        return table.column(IMAGE), "images in the table itself"
+        return table.column(IMAGE), "images in the file itself"
     if path:
         return _by_columns(table, [path] if path in table.names else _listed(path), files, what)
     names = [name for name in table.names if name not in used and _are_files(table, name)]

@@ -93,7 +93,7 @@ def _folds(method: str, flags: np.ndarray, groups: np.ndarray, k: int, seed: int
 def _flags(values: np.ndarray, task: str, k: int) -> np.ndarray:
     """0 and 1 (n, c) for what is stratified: classes, labels, or the quantiles of each number."""
     if task == "regression":
-        count = max(2, min(10, len(values) // k))
+        count = max(1, min(10, len(values) // k))
         edges = [np.unique(np.quantile(v, np.linspace(0, 1, count + 1)[1:-1])) for v in values.T]
         bins = [np.searchsorted(e, v, "right") for e, v in zip(edges, values.T, strict=True)]
         return np.hstack([np.eye(count, dtype=np.int64)[b] for b in bins])

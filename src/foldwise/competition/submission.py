@@ -183,12 +183,13 @@ def _kind(
         return kind
     if _class_columns(values, data.classes):
         return "columns"
-    said = ""
+    said, sample = "", data.sample
+    assert sample is not None
     if one and different - set(data.classes):
         strange = min(different - set(data.classes))
         said = f" and in '{values[0]}' the value '{strange}', which is no class"
     raise FoldwiseError(
-        f"the sample submission has the columns {first_few(['id', *values], 20)}{said}: "
+        f"the sample submission has the columns {first_few(sample.columns, 20)}{said}: "
         f"say what it wants with competition.submission=label, labels, probability, value or "
         f"columns; {_advice(data.classes)}"
     )

@@ -75,7 +75,7 @@ def read_table(path: Path) -> Table:
     """
     text = _text(path)
     head = text.lstrip("\r\n").split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(head))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(head), strict=True)
     header: list[str] | None = None
     rows: list[list[str]] = []
     numbers: list[int] = []

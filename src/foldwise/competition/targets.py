@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,7 +63,8 @@ def read_targets(
         return Targets(task, [column], values[:, None], texts, f"numbers in '{column}'")
     if task == "multilabel":
         return _separated(texts, column, settings, source)
-    return of_labels(texts, settings, task, source)
+    targets = of_labels(texts, settings, task, source)
+    return replace(targets, said=f"{targets.said} in '{column}'")
 
 
 def of_labels(texts: Sequence[str], settings: Competition, task: str, source: str) -> Targets:

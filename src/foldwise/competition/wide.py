@@ -195,4 +195,5 @@ def _with_names(table: Table, names: list[str]) -> Table:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160]
+    """The reason alone: arrow puts the whole path before it."""
+    return " ".join(str(error).split()).rpartition("': ")[2][:160]
