@@ -20,11 +20,37 @@ from foldwise.help import Verb, verb_help, verbs_help
 
 
 def train(words: list[str]) -> int:
-    config = compose.compose(words)
+    config = compose.compose(laid_out(words))
     from foldwise.training.train import train
 
     train(config)
     return 0
+
+
+def laid_out(words: list[str]) -> list[str]:
+    """The words with ``competition=FILE.zip`` as the competition that the zip is laid out as.
+
+    That is input/FILE/, which is made where it is not there.
+    """
+    from pathlib import Path
+
+    changed = []
+    for word in words:
+        key, _, value = word.partition("=")
+        source = Path(value).expanduser()
+        if (
+            key in ("competition", "competition.slug")
+            and value.endswith(".zip")
+            and source.is_file()
+        ):
+            from foldwise.competition.folder import folder_of
+            from foldwise.kaggle.download import download
+
+            if not folder_of(source.stem).exists():
+                download(source.stem, source)
+            word = f"{key}={source.stem}"
+        changed.append(word)
+    return changed
 
 
 def submission(words: list[str]) -> int:

@@ -1,11 +1,21 @@
 import os
 from pathlib import Path
+from unittest.mock import ANY
 
 import cv2
 import numpy as np
 import pytest
 
-from foldwise.images.decode import UnreadableImage, decode, find_broken, native_size
+from foldwise import containers
+from foldwise.containers import JOINED
+from foldwise.errors import FoldwiseError
+from foldwise.images.decode import (
+    UnreadableImage,
+    decode,
+    find_broken,
+    native_channels,
+    native_size,
+)
 
 RAMP = np.linspace(0, 255, 40 * 30 * 3).astype(np.uint8).reshape(40, 30, 3)
 
@@ -119,3 +129,37 @@ def test_native_size_is_the_datas_own_up_to_64(tmp_path: Path) -> None:
     assert native_size([large]) == 224
     (tmp_path / "bad.png").write_text("")
     assert native_size([str(tmp_path / "bad.png"), *small]) == 28
+
+
+def test_rows_of_several_images_are_stacked(tmp_path):
+    parts = []
+    for n, side in enumerate((8, 4)):
+        parts.append(str(tmp_path / f"{n}.png"))
+        cv2.imwrite(parts[-1], np.full((side, side, 3), (10, 20 + n, 30), np.uint8))
+    image = decode(JOINED.join(parts), 6)
+    assert image.shape == (8, 8, 6) and image[0, 0].tolist() == [30, 20, 10, 30, 21, 10]
+    assert decode(JOINED.join(parts), 2, 5).shape == (5, 5, 2)
+    assert native_channels([JOINED.join(parts)]) == 6 and native_channels(parts) == 3
+    with pytest.raises(
+        FoldwiseError, match=r"in_chans=3 does not fit rows of 2 images: say 2 .* 6"
+    ):
+        decode(JOINED.join(parts), 3)
+    broken = find_broken([JOINED.join([parts[0], "gone.png"])], 1, None)
+    assert len(broken) == 1 and "(gone.png) cannot be read" in next(iter(broken.values()))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_arrays(channels):
+    gray = np.arange(48, dtype=np.uint8).reshape(1, 6, 8)
+    for kept in (gray, gray[..., None], gray[..., None].repeat(3, 3), gray[..., None].repeat(4, 3)):
+        (name,) = containers.keep(Path("x.npy"), "", kept)
+        image = decode(name, channels)
+        assert image.shape == (6, 8, channels) and (image == gray[0][..., None]).all()
+        assert decode(name, channels, 5).shape == (5, 5, channels)
+
+
+def test_encoded_images_of_a_table(tmp_path):
+    data = cv2.imencode(".png", np.full((3, 4, 3), (1, 2, 3), np.uint8))[1].tobytes()
+    good, empty, bad = containers.keep(Path("x.parquet"), "", [data, b"", b"no image"])
+    assert decode(good, 3)[0, 0].tolist() == [3, 2, 1]
+    assert find_broken([good, empty, bad], 2, None) == {empty: "is empty", bad: ANY}

@@ -75,12 +75,11 @@ def label_columns(
     if not setting and len(named) > 1:
         return named
     others = [name for name in table.names if name != ids]
-    known = [name for name in _by_name(table, LABEL_NAMES) if name != ids]
+    known = set(_by_name(table, LABEL_NAMES)) - {ids}
     flags = {"0", "1", "0.0", "1.0"}
-    if not setting and not known and len(others) > 1 and len(table.frame):
-        binary = [name for name in others if flags.issuperset(table.column(name))]
-        if len(binary) > 1:
-            return binary
+    unsaid = not setting and not known and len(others) > 1 and len(table.frame)
+    if unsaid and all(flags.issuperset(table.column(name)) for name in others):
+        return others
     return [label_column(table, setting, ids, hints)]
 
 
