@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.competition.tables import Table
+from foldwise.competition.reading.tables import Table
 from foldwise.competition.targets import read_targets
 from foldwise.config import Competition
 from foldwise.errors import FoldwiseError, UsageError

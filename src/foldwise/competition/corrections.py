@@ -6,7 +6,7 @@ import numpy as np
 
 from foldwise.competition.foldfiles import digest
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.tables import Table, read_table, refuse_doubled, refuse_empty
+from foldwise.competition.reading.tables import Table, read_table, refuse_doubled, refuse_empty
 from foldwise.competition.targets import read_targets
 from foldwise.config import Competition
 from foldwise.errors import FoldwiseError, UsageError, first_few, nearest

@@ -7,8 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from foldwise.competition.columns import ID_NAMES
-from foldwise.competition.tables import Table, plain, read_table, refuse_doubled, refuse_empty
+from foldwise.competition.reading.columns import ID_NAMES
+from foldwise.competition.reading.tables import (
+    Table,
+    plain,
+    read_table,
+    refuse_doubled,
+    refuse_empty,
+)
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import read_json, shown
 

@@ -7,21 +7,21 @@ import pandas as pd
 
 from foldwise.competition.digits import write_digits
 from foldwise.competition.folder import existing_folder, folder_of
-from foldwise.competition.imagefiles import ImageFiles, images_of, index_images, named_root
-from foldwise.competition.packed import packed_table
-from foldwise.competition.rows import (
+from foldwise.competition.reading.imagefiles import ImageFiles, images_of, index_images, named_root
+from foldwise.competition.reading.packed import packed_table
+from foldwise.competition.reading.patterns import pattern_rows
+from foldwise.competition.reading.rows import (
     Rows,
     checked_ids,
     class_folder_rows,
     folder_rows,
     numbered_as,
-    pattern_rows,
     test_rows,
     train_rows,
 )
-from foldwise.competition.tables import IMAGE, Table, TablePaths, find_tables, read_table
+from foldwise.competition.reading.tables import IMAGE, Table, TablePaths, find_tables, read_table
+from foldwise.competition.reading.wide import open_table
 from foldwise.competition.targets import Targets
-from foldwise.competition.wide import open_table
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
@@ -93,26 +93,24 @@ def _train(
     config: Config,
 ) -> tuple[Rows, Targets, str]:
     """The train rows, their targets, and the name of what they come from."""
-    settings = config.competition
-    images = images_of("train", files, settings.train_images)
-    packed = None
-    if not settings.pattern and (paths.train or not _are_classes(images, files, paths, config)):
-        table = _train_table(paths, config)
+    images = images_of("train", files, config.competition.train_images)
+    if config.competition.pattern:
+        found = pattern_rows(images, config)
+    elif paths.train is None and _are_classes(images, files, paths, config):
+        found = class_folder_rows(images, config)
+    else:
+        table, packed = _train_table(paths, config), None
         if table is None or (IMAGE not in table.frame and not images.paths):
-            packed = packed_table(files, paths, "train", settings)
+            packed = packed_table(files, paths, "train", config.competition)
         table = table or packed
         if table is not None:
-            hints = (sample or test_table).names if sample or test_table else []  # type: ignore[union-attr]
-            rows, targets = train_rows(table, images, packed, hints, sample, config)
-            return rows, targets, shown(table.path)
-    found = None
-    if settings.pattern or (images.paths and not _are_classes(images, files, paths, config)):
-        found = pattern_rows(images, config)
-    elif images.paths:
-        found = class_folder_rows(images, config)
+            other = sample or test_table
+            hints = other.names if other else []
+            return *train_rows(table, images, packed, hints, sample, config), shown(table.path)
+        found = pattern_rows(images, config) if images.paths else None
     if found is None:
         raise _no_train_table(Path(files.folder), paths)
-    return (*found, images.place())
+    return *found, images.place()
 
 
 def _are_classes(images: ImageFiles, files: ImageFiles, paths: TablePaths, config: Config) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from foldwise.competition.tables import Table, refuse_empty
+from foldwise.competition.reading.tables import Table, refuse_empty
 from foldwise.config import Competition
 from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
 from foldwise.files import shown

@@ -1,14 +1,12 @@
 """Rows of a table with the images that belong to them."""
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from foldwise.competition.columns import (
+from foldwise.competition.reading.columns import (
     id_column,
     image_columns,
     label_columns,
@@ -16,8 +14,8 @@ from foldwise.competition.columns import (
     other_id_column,
     unnamed_ids,
 )
-from foldwise.competition.imagefiles import EXTENSION, ImageFiles, match, match_several
-from foldwise.competition.tables import IMAGE, Table, refuse_doubled, refuse_empty
+from foldwise.competition.reading.imagefiles import EXTENSION, ImageFiles, match, match_several
+from foldwise.competition.reading.tables import IMAGE, Table, refuse_doubled, refuse_empty
 from foldwise.competition.targets import Targets, of_labels, read_targets
 from foldwise.config import Competition, Config
 from foldwise.containers import JOINED
@@ -147,7 +145,7 @@ def class_folder_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets]
 
     Raises FoldwiseError for images beside those folders, and with folds.group (no column).
     """
-    _refuse_group(files, config)
+    refuse_group(files, config)
     rows = folder_rows(files)
     loose = [name for name in rows.frame["id"] if "/" not in name]
     if loose:
@@ -156,75 +154,16 @@ def class_folder_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets]
             f"({first_few(loose)}): move them into a class's folder, or write a train.csv"
         )
     labels = [name.split("/", 1)[0] for name in rows.frame["id"]]
-    return _labelled(rows, labels, "a folder a class", config.competition, files)
+    return labelled(rows, labels, "a folder a class", config.competition, files)
 
 
-# How file names begin or end with a label: cat.12.jpg, 12_cat.jpg, 3_0012.png.
-PATTERNS = {
-    r"^(?P<label>.*?[^\W\d_].*?)[\W_]*\d+$": "a word before a number",
-    r"^\d+[\W_]+(?P<label>.*[^\W\d_].*)$": "a word behind a number",
-    r"^(?P<label>\d+)[\W_]+\d+$": "the first of two numbers",
-    r"^\d+[\W_]+(?P<label>\d+)$": "the last of two numbers",
-}
-
-
-def pattern_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets] | None:
-    """Images whose file names hold their labels, by competition.pattern or one of PATTERNS.
-
-    None where no pattern fits all of them. Raises FoldwiseError where two do, and UsageError for a
-    pattern of the user's that cannot be used.
-    """
-    rows, given = folder_rows(files), config.competition.pattern
-    names = [EXTENSION.sub("", name) for name in rows.frame["id"]]
-    if given:
-        found = {given: _labels_by(given, names, files)}
-    else:
-        read = {pattern: _found_labels(pattern, names) for pattern in PATTERNS}
-        found = {pattern: labels for pattern, labels in read.items() if labels}
-    if not found:
-        return None
-    if len(found) > 1:
-        said = [f"{PATTERNS[p]} (competition.pattern='{p}')" for p in found]
-        raise FoldwiseError(
-            f"the file names in {files.place()}, such as {rows.frame['id'][0]}, can be read in two "
-            f"ways: the label is {said[0]}, or {said[1]}: say which"
-        )
-    _refuse_group(files, config)
-    pattern, labels = next(iter(found.items()))
-    how = f"labels in the file names ({PATTERNS.get(pattern, pattern)})"
-    return _labelled(rows, labels, how, config.competition, files)
-
-
-def _found_labels(pattern: str, names: list[str]) -> list[str]:
-    """The labels that a pattern reads out of all names; [] where they do not look like classes."""
-    matches = [re.search(pattern, name) for name in names]
-    labels = [match["label"] for match in matches if match]
-    if len(labels) < len(names) or not 2 <= len(set(labels)) <= len(labels) // 2:
-        return []
-    return labels if min(Counter(labels).values()) > 1 else []
-
-
-def _labels_by(pattern: str, names: list[str], files: ImageFiles) -> list[str]:
-    try:
-        matches = [re.search(pattern, name) for name in names]
-        labels = [match["label"] if match else None for match in matches]
-    except (re.error, IndexError) as error:
-        raise UsageError(
-            f"competition.pattern={pattern} is no regular expression with a group named label "
-            f"({error}): an example is '(?P<label>[a-z]+)_\\d+'"
-        ) from error
-    without = [name for name, label in zip(names, labels, strict=True) if not label]
-    if without:
-        raise FoldwiseError(
-            f"competition.pattern={pattern} finds no label in {len(without)} file names of "
-            f"{files.place()}: {first_few(without)}: mend the pattern, or move these files away"
-        )
-    return [label for label in labels if label]
-
-
-def _labelled(
+def labelled(
     rows: Rows, labels: list[str], how: str, settings: Competition, files: ImageFiles
 ) -> tuple[Rows, Targets]:
+    """Rows whose labels are not in a table, and the targets that these are.
+
+    ``how`` the labels were found, for people.
+    """
     task = settings.task if settings.task != "auto" else "multiclass"
     if task in ("multilabel", "regression"):
         raise UsageError(f"competition.task={task} wants a train table with such labels")
@@ -233,7 +172,8 @@ def _labelled(
     return replace(rows, images=how), targets
 
 
-def _refuse_group(files: ImageFiles, config: Config) -> None:
+def refuse_group(files: ImageFiles, config: Config) -> None:
+    """Raises FoldwiseError for a folds.group that would be a column of a table."""
     if config.folds.group not in ("", "duplicates"):
         raise FoldwiseError(
             f"folds.group={config.folds.group}: {files.place()} has images without a table, so "

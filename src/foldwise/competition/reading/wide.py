@@ -12,8 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from foldwise import containers
-from foldwise.competition.pixels import as_bytes, as_images, pixel_columns
-from foldwise.competition.tables import IMAGE, Table, plain, read_table, separator_of
+from foldwise.competition.reading.pixels import as_bytes, as_images, pixel_columns
+from foldwise.competition.reading.tables import IMAGE, Table, plain, read_table, separator_of
 from foldwise.errors import FoldwiseError
 from foldwise.files import shown
 

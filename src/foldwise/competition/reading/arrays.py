@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.competition.tables import plain
+from foldwise.competition.reading.tables import plain
 from foldwise.errors import FoldwiseError
 from foldwise.files import shown
 

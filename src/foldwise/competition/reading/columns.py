@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from foldwise.competition.tables import IMAGE, Table, plain
+from foldwise.competition.reading.tables import IMAGE, Table, plain
 from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.files import shown
 

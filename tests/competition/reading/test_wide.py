@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from foldwise import containers
-from foldwise.competition.pixels import pixel_columns
-from foldwise.competition.tables import IMAGE
-from foldwise.competition.wide import open_table
+from foldwise.competition.reading.pixels import pixel_columns
+from foldwise.competition.reading.tables import IMAGE
+from foldwise.competition.reading.wide import open_table
 from foldwise.errors import FoldwiseError
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (5, 36)).astype(np.uint8)

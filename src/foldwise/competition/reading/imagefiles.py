@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from foldwise.competition.tables import plain
+from foldwise.competition.reading.tables import plain
 from foldwise.containers import JOINED
 from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.files import shown

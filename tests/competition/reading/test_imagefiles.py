@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.competition.imagefiles import ImageFiles, images_of, index_images, match, named_root
+from foldwise.competition.reading.imagefiles import (
+    ImageFiles,
+    images_of,
+    index_images,
+    match,
+    named_root,
+)
 from foldwise.errors import FoldwiseError
 
 

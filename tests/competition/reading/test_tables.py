@@ -2,7 +2,7 @@
 
 import pytest
 
-from foldwise.competition.tables import find_tables, read_table
+from foldwise.competition.reading.tables import find_tables, read_table
 from foldwise.config import Competition
 from foldwise.errors import FoldwiseError
 

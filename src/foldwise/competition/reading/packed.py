@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from foldwise import containers
-from foldwise.competition.arrays import Array, find_arrays, part_of
-from foldwise.competition.imagefiles import ImageFiles
-from foldwise.competition.pixels import as_bytes, as_images, channels_last
-from foldwise.competition.tables import IMAGE, Table, TablePaths, plain
-from foldwise.competition.wide import open_table
+from foldwise.competition.reading.arrays import Array, find_arrays, part_of
+from foldwise.competition.reading.imagefiles import ImageFiles
+from foldwise.competition.reading.pixels import as_bytes, as_images, channels_last
+from foldwise.competition.reading.tables import IMAGE, Table, TablePaths, plain
+from foldwise.competition.reading.wide import open_table
 from foldwise.config import Competition
 from foldwise.errors import FoldwiseError
 
