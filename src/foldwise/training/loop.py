@@ -161,6 +161,7 @@ def _end_epoch(
 
 def _epoch_line(config: Config, fold: int, state: State) -> str:
     row = state.history[-1]
-    values = ", ".join(f"{k} {row[k]:.4f}" for k in row if k.startswith(("train_", "val_")))
+    names = ("train_loss", "val_loss", f"val_{config.competition.metric}")
+    values = ", ".join(f"{name} {row[name]:.4f}" for name in names if name in row)
     speed = f"lr {row['lr']:.1e}, {row['images_per_second']:,.0f} images/s"
     return f"fold {fold}, epoch {row['epoch']}/{epochs_of(config)}: {values}, {speed}"

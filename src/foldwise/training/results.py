@@ -69,21 +69,21 @@ def _number(value: float) -> float | None:
 
 
 def _table(run: Run, scores: dict[str, object]) -> str:
-    lines = [f"{'fold':>6} {scores['metric']:>10} {'epochs':>7} {'images/s':>9} {'time':>8}"]
-    folds = scores["folds"]
-    assert isinstance(folds, dict)
+    name = str(scores["metric"])
+    width = max(10, len(name))
+    lines = [f"{'fold':>6} {name:>{width}} {'epochs':>7} {'images/s':>9} {'time':>8}"]
+    folds, others = scores["folds"], scores["watched"]
+    assert isinstance(folds, dict) and isinstance(others, dict)
     for fold, value in folds.items():
         metrics = run.metrics(int(fold))
-        line = f"{fold:>6} {_shown(value):>10}"
+        line = f"{fold:>6} {_shown(value):>{width}}"
         if metrics is not None:
             speed, seconds = metrics["images_per_second"].median(), metrics["seconds"].sum()
             line += f" {len(metrics):>7} {speed:>9,.0f} {_time(seconds):>8}"
         lines.append(line)
     spread = f"mean {_shown(scores['mean'])} ± {_shown(scores['std'])}"
-    lines.append(f"{'OOF':>6} {_shown(scores['oof']):>10}  {spread}")
-    others = scores["watched"]
-    assert isinstance(others, dict)
-    lines += [f"{'OOF':>6} {_shown(value):>10}  {name}" for name, value in others.items()]
+    lines.append(f"{'OOF':>6} {_shown(scores['oof']):>{width}}  {spread}")
+    lines += [f"{'OOF':>6} {_shown(value):>{width}}  {other}" for other, value in others.items()]
     return "\n".join(lines)
 
 
