@@ -78,10 +78,11 @@ def load(config: Config) -> CompetitionData:
         targets = replace(targets, values=targets.values[there])
     test, line = _test(test_table, sample, rows.id_column, files, paths, config)
     verbatim = sample.frame.reset_index(drop=True) if sample else None
-    said = [
+    lines = [
         f"train: {len(train):,} rows of {source}, {rows.images}; {targets.task}, {targets.said}",
         line,
     ]
+    said = [line.replace(f"{shown(folder)}/", "") for line in lines]
     return CompetitionData(folder, train, targets, test, verbatim, dropped, said)
 
 
@@ -185,7 +186,7 @@ def _test(
     if (table is None or IMAGE not in table.frame) and not images.paths:
         packed = packed_table(files, paths, "test", settings)
     source = table or sample or packed
-    as_sample = f"; the sample is {sample.path.name}" if sample else "; no sample submission"
+    as_sample = f"; submission as {sample.path.name}" if sample else "; submission"
     if source is None:
         named = settings.test_images or named_root("test", files)
         if not named:

@@ -38,8 +38,8 @@ def write_submission(config: Config, data: CompetitionData, test: pd.DataFrame) 
 
 
 def check_submission(settings: Competition, data: CompetitionData) -> str:
-    """The kind of submission; raises, before training, what write_submission would."""
-    return _shape(settings, data).kind if data.test is not None else "none"
+    """The kind of submission, '' without a test set; raises what write_submission would."""
+    return _shape(settings, data).kind if data.test is not None else ""
 
 
 def sample_is_labels(data: CompetitionData) -> bool:

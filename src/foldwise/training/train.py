@@ -187,7 +187,7 @@ def _announce(
     kind: str,
     folds: list[int],
 ) -> None:
-    lines = [data.said[0], f"{data.said[1]}; submission: {kind}"]
+    lines = [data.said[0], data.said[1] + (f": {kind}" if kind else "")]
     if data.dropped:
         lines.append(
             f"{len(data.dropped)} training rows without an image are left out: "
