@@ -68,6 +68,20 @@ def submission(words: list[str]) -> int:
     return 0
 
 
+def audit(words: list[str]) -> int:
+    config = compose.compose(laid_out(words))
+    config.images.missing = "drop"  # they are counted and named, and stop nothing
+    from foldwise.audit.audit import audit
+    from foldwise.competition import layout
+    from foldwise.competition.folder import place_to_write
+    from foldwise.images.decode import threads
+
+    data = layout.load(config)
+    print("\n".join(data.said), file=sys.stderr)
+    audit(data, place_to_write(data.folder), threads(config.images.workers))
+    return 0
+
+
 def download(words: list[str]) -> int:
     given = own_keys("download", words, required=("competition", "from"))
     from pathlib import Path
@@ -111,6 +125,7 @@ VERBS = {
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
     ),
+    "audit": Verb("what is wrong with a competition's data", audit, config=True),
     "download": Verb(
         "lay a competition's files out under input/",
         download,

@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from foldwise.competition import layout
 from foldwise.compose import compose
 from foldwise.config import Config
-from foldwise.images.load import open_images, threads
+from foldwise.images.decode import threads
+from foldwise.images.load import open_images
 from foldwise.training.device import automatic_precision, pick_device, prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit

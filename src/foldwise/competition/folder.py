@@ -19,6 +19,14 @@ def folder_of(slug: str) -> Path:
     return home() / "input" / slug
 
 
+def place_to_write(folder: Path) -> Path:
+    """Where what we make for a competition goes: its folder, or ``input/<slug>`` of our home.
+
+    Kaggle mounts competitions read-only.
+    """
+    return folder if os.access(folder, os.W_OK) else home() / "input" / folder.name
+
+
 def slug_of(text: str) -> str:
     """The last part of a path: ``../data/cifar10/`` is the competition ``cifar10``."""
     return _absolute(text).name

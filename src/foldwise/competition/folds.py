@@ -1,6 +1,5 @@
 """The frozen split of a competition: made once, written down, verified at every start."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +9,14 @@ import numpy as np
 import pandas as pd
 import sklearn
 
+from foldwise.competition.folder import place_to_write
 from foldwise.competition.foldfiles import digest, facts_of, read_facts, read_folds, relabelled
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.splits import method_of, refuse_straddling, split
 from foldwise.config import Config
 from foldwise.config import Folds as FoldSettings
 from foldwise.errors import FoldwiseError, first_few, nearest
-from foldwise.files import home, shown, write_json, write_text
+from foldwise.files import shown, write_json, write_text
 
 ANEW = "delete folds.csv and folds.json to split anew (runs on the old folds then fit no more)"
 
@@ -47,9 +47,7 @@ def frozen_folds(
     contradict each other (rows added, removed or relabelled, another k), and UsageError for a group
     method without folds.group. Nothing is ever split again in silence.
     """
-    place = data.folder
-    if not os.access(place, os.W_OK) and not (place / "folds.csv").exists():
-        place = home() / "input" / place.name  # Kaggle mounts competitions read-only
+    place = data.folder if (data.folder / "folds.csv").exists() else place_to_write(data.folder)
     table, facts_file = place / "folds.csv", place / "folds.json"
     method = method_of(config)
     labels = dict(zip(data.train["id"].tolist(), data.train["label"].tolist(), strict=True))

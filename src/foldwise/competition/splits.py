@@ -96,10 +96,10 @@ def _flags(values: np.ndarray, task: str, k: int) -> np.ndarray:
         count = max(1, min(10, len(values) // k))
         edges = [np.unique(np.quantile(v, np.linspace(0, 1, count + 1)[1:-1])) for v in values.T]
         bins = [np.searchsorted(e, v, "right") for e, v in zip(edges, values.T, strict=True)]
-        return np.hstack([np.eye(count, dtype=np.int64)[b] for b in bins])
+        return np.hstack([np.eye(count, dtype=np.int8)[b] for b in bins])
     if values.ndim == 2:
-        return values.astype(np.int64)
-    return np.eye(int(values.max()) + 1, dtype=np.int64)[values]
+        return values.astype(np.int8)
+    return np.eye(int(values.max()) + 1, dtype=np.int8)[values]
 
 
 def _refuse_few(groups: int, k: int, column: str, where: str) -> None:

@@ -183,3 +183,10 @@ def _digest(paths: list[str]) -> str:
             except OSError:
                 state.update(f"{path}\0missing\n".encode())
     return state.hexdigest()
+
+
+def threads(workers: int) -> int:
+    """``images.workers``, or one a core where it is 0."""
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what the machine has
+        return workers or len(os.sched_getaffinity(0))
+    return workers or os.cpu_count() or 1

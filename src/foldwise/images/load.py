@@ -4,7 +4,6 @@ Both sources give the same bytes for the same rows, so that what fits in memory 
 speed alone.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -120,10 +119,3 @@ def open_images(
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Without waiting on CUDA, which keeps what it copies from; MPS would read freed memory."""
     return tensor.to(device, non_blocking=device.type == "cuda")
-
-
-def threads(workers: int) -> int:
-    """``images.workers``, or one a core where it is 0."""
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what the machine has
-        return workers or len(os.sched_getaffinity(0))
-    return workers or os.cpu_count() or 1

@@ -20,8 +20,8 @@ from foldwise.competition.submission import check_submission, sample_is_labels
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
 from foldwise.files import home, shown, write_text
-from foldwise.images.decode import find_broken, native_channels, native_size
-from foldwise.images.load import StreamedImages, open_images, threads
+from foldwise.images.decode import find_broken, native_channels, native_size, threads
+from foldwise.images.load import StreamedImages, open_images
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.runs import Run
