@@ -5,6 +5,7 @@ from unittest.mock import ANY
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from foldwise import containers
 from foldwise.containers import JOINED
@@ -163,3 +164,65 @@ def test_encoded_images_of_a_table(tmp_path):
     good, empty, bad = containers.keep(Path("x.parquet"), "", [data, b"", b"no image"])
     assert decode(good, 3)[0, 0].tolist() == [3, 2, 1]
     assert find_broken([good, empty, bad], 2, None) == {empty: "is empty", bad: ANY}
+
+
+def photograph(height: int = 500, width: int = 640) -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("size", [56, 57, 62, 100, 113, 125, 224, 227, 250, 500])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_decoded_smaller_is_the_same_image(tmp_path, size, channels):
+    """Within 2 of 255 in the mean and 12 at worst of decoding it whole."""
+    path = write(tmp_path / "x.jpg", photograph())
+    small, whole = decode(path, channels, size), decode(path, channels)
+    expected = cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA).reshape(small.shape)
+    error = np.abs(small.astype(int) - expected.astype(int))
+    assert error.mean() < 2 and error.max() <= 12
+
+
+def test_a_turned_jpeg_decoded_smaller_is_turned(tmp_path):
+    image = Image.fromarray(photograph(400, 800)[:, :, ::-1])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    image.save(tmp_path / "x.jpg", exif=exif, quality=95)
+    turned = np.rot90(decode(write(tmp_path / "plain.jpg", photograph(400, 800)), 3), -1)
+    assert decode(str(tmp_path / "x.jpg"), 3).shape == (800, 400, 3)
+    expected = cv2.resize(np.ascontiguousarray(turned), (50, 50), interpolation=cv2.INTER_AREA)
+    found = decode(str(tmp_path / "x.jpg"), 3, 50)
+    assert np.abs(found.astype(int) - expected.astype(int)).mean() < 3
+
+
+def test_unusual_modes(tmp_path):
+    """Against Pillow: palette, transparency, CMYK, 16 bits."""
+    image = Image.fromarray(photograph(60, 80)[:, :, ::-1])
+    deep = np.random.default_rng(0).integers(0, 65536, (60, 80)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    cv2.imwrite(str(tmp_path / "deep.tif"), deep)
+    image.quantize(64).save(tmp_path / "palette.png")
+    image.convert("RGBA").save(tmp_path / "alpha.png")
+    image.convert("L").save(tmp_path / "gray.webp", lossless=True)
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    exact = dict.fromkeys(("palette.png", "alpha.png", "gray.webp"), 0)
+    for name, tolerance in (exact | {"cmyk.jpg": 3}).items():
+        expected = np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
+        found = decode(str(tmp_path / name), 3).astype(int)
+        assert np.abs(found - expected).mean() <= tolerance, name
+    for name in ("deep.png", "deep.tif"):
+        assert (decode(str(tmp_path / name), 1)[:, :, 0] == deep >> 8).all(), name
+
+
+def test_clahe_evens_contrast_out(tmp_path):
+    dull = write(tmp_path / "x.png", (photograph(64, 64) // 4 + 100).astype(np.uint8))
+    for channels in (1, 3):
+        plain, even = decode(dull, channels, 64), decode(dull, channels, 64, clahe=4.0)
+        assert even.shape == plain.shape and even.std() > 1.3 * plain.std()
+
+
+@pytest.mark.parametrize("length", [0, 2, 3, 9, 20, 600])
+def test_a_jpeg_cut_anywhere_is_no_crash(tmp_path, length):
+    data = Path(write(tmp_path / "x.jpg")).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[:length])
+    with pytest.raises(UnreadableImage):
+        decode(str(tmp_path / "cut.jpg"), 3)

@@ -18,35 +18,46 @@ from foldwise.files import write_text
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say it ourselves
 cv2.setNumThreads(0)  # images are decoded side by side: OpenCV's own threads would be in the way
 SAID_FROM = 20_000  # images; fewer are decoded before a person wonders
-JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xda", b"\xff\xd9"
+JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the marks that the size stands behind
+SPARE = 1.1  # a JPEG decoded smaller is still this much larger than what is wanted: less blur
+REDUCED = {
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}  # the scale alone: IMREAD_GRAYSCALE is 0
 
 
 class UnreadableImage(ValueError):
     """A file that is missing, no image, or cut off."""
 
 
-def decode(name: str, channels: int, size: int = 0) -> np.ndarray:
+def decode(name: str, channels: int, size: int = 0, clahe: float = 0.0) -> np.ndarray:
     """The image of a name as uint8 (height, width, channels): RGB, or gray where ``channels`` is 1.
 
     A name is a file's path, or one of `foldwise.containers`. The images of a row that has several
-    share ``channels`` and are stacked, at the size of the first. EXIF orientation is applied.
-    ``size`` resizes to (size, size). Raises UnreadableImage.
+    share ``channels`` and are stacked, at the size of the first. EXIF orientation is applied,
+    transparency left out, 16 bits become 8. ``size`` resizes to (size, size); a JPEG is then
+    decoded at a half, a quarter or an eighth, as long as both sides keep more than that.
+    ``clahe`` is the clip limit of an equalisation of contrast (0: none). Raises UnreadableImage.
     """
     names = name.split(JOINED)
     if len(names) == 1:
-        return _resized(_decoded(name, channels), size, size)
+        return _equalized(_resized(_decoded(name, channels, size), size, size), clahe)
     each = channels // len(names)
     if each not in (1, 3) or each * len(names) != channels:
         raise FoldwiseError(
             f"model.in_chans={channels} does not fit rows of {len(names)} images: say "
             f"{len(names)} (gray) or {3 * len(names)} (RGB)"
         )
-    images = [_decoded(part, each) for part in names]
+    images = [_decoded(part, each, size) for part in names]
     height, width = images[0].shape[:2]
-    return np.dstack([_resized(image, size or height, size or width) for image in images])
+    resized = [_resized(image, size or height, size or width) for image in images]
+    return np.dstack([_equalized(image, clahe) for image in resized])
 
 
-def _decoded(name: str, channels: int) -> np.ndarray:
+def _decoded(name: str, channels: int, size: int = 0) -> np.ndarray:
+    """At its own size, or, for a JPEG, at one of which both sides have ``size`` pixels or more."""
     kept = containers.read(name)
     if kept is None:
         try:
@@ -59,16 +70,52 @@ def _decoded(name: str, channels: int) -> np.ndarray:
         return _in_channels(kept, channels)
     if not data.size:
         raise UnreadableImage("is empty")
+    scale = 1
+    if data[:2].tobytes() == JPEG:
+        scale = _jpeg_scale(data.tobytes(), size)
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    if scale > 1:
+        flag |= REDUCED[scale]
     try:
         image = cv2.imdecode(data, flag)
     except cv2.error:
         image = None
     if image is None:
         raise UnreadableImage("is no image, or cut off")
-    if _is_cut_off_jpeg(data.tobytes()):
-        raise UnreadableImage("is cut off")
     return image[:, :, None] if image.ndim == 2 else image
+
+
+def _jpeg_scale(data: bytes, size: int) -> int:
+    """By how much (1, 2, 4 or 8) a JPEG can be decoded smaller. Raises UnreadableImage: cut off.
+
+    Older OpenCVs fill the rest of a cut-off JPEG with gray instead of refusing it. The end mark is
+    looked for behind the header (a thumbnail in there has an end of its own), and not at the end of
+    the file: cameras leave zeros and more behind it.
+    """
+    place, sides, last = 2, (0, 0), len(data) - 9
+    while place < last and data[place] == 0xFF and data[place + 1] != JPEG_SCAN:
+        if data[place + 1] in JPEG_FRAMES:
+            height = int.from_bytes(data[place + 5 : place + 7], "big")
+            sides = height, int.from_bytes(data[place + 7 : place + 9], "big")
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    if data.find(JPEG_END, place) < 0:
+        raise UnreadableImage("is cut off")
+    return next((scale for scale in (8, 4, 2) if size and min(sides) >= SPARE * scale * size), 1)
+
+
+def _equalized(image: np.ndarray, clahe: float) -> np.ndarray:
+    """Contrast-limited adaptive histogram equalisation (Zuiderveld, 1994) of lightness, 8x8 tiles.
+
+    ``clahe``: the clip limit; 0 leaves the image as it is.
+    """
+    if not clahe:
+        return image
+    tool = cv2.createCLAHE(clipLimit=clahe, tileGridSize=(8, 8))
+    if image.shape[2] == 1:
+        return tool.apply(image)[:, :, None]
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab[:, :, 0] = tool.apply(lab[:, :, 0])
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
 
 
 def _in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -104,20 +151,6 @@ def native_channels(names: list[str]) -> int:
         return len(parts)
     coloured = any((p[:, :, 0] != p[:, :, 1]).any() for p in pixels)
     return len(parts) * (3 if coloured else 1)
-
-
-def _is_cut_off_jpeg(data: bytes) -> bool:
-    """Older OpenCVs fill the rest of a cut-off JPEG with gray instead of refusing it.
-
-    The end mark is looked for behind the header (a thumbnail in there has an end of its own), and
-    not at the end of the file: cameras leave zeros and more behind it.
-    """
-    if not data.startswith(JPEG):
-        return False
-    place = 2
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != JPEG_SCAN:
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return data.find(JPEG_END, place) < 0
 
 
 def native_size(files: list[str]) -> int:
@@ -167,7 +200,7 @@ def _broken_among(paths: list[str]) -> dict[str, str]:
     for path in paths:
         for part in path.split(JOINED):
             try:
-                _decoded(part, 3)
+                _decoded(part, 1, size=1)  # the least work in which a broken file shows
             except UnreadableImage as error:
                 broken[path] = str(error) if part == path else f"({part}) {error}"
     return broken
