@@ -21,6 +21,7 @@ SAID_FROM = 20_000  # images; fewer are decoded before a person wonders
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the marks that the size stands behind
 SPARE = 1.1  # a JPEG decoded smaller is still this much larger than what is wanted: less blur
+MOVED = 0.2  # pixels of the wanted size by which rounding the sides may move its far edge
 REDUCED = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -100,7 +101,11 @@ def _jpeg_scale(data: bytes, size: int) -> int:
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     if data.find(JPEG_END, place) < 0:
         raise UnreadableImage("is cut off")
-    return next((scale for scale in (8, 4, 2) if size and min(sides) >= SPARE * scale * size), 1)
+    for scale in (8, 4, 2):
+        added = max(-side % scale / max(side, 1) for side in sides)  # sides are rounded up
+        if size and min(sides) >= SPARE * scale * size and added * size < MOVED:
+            return scale
+    return 1
 
 
 def _equalized(image: np.ndarray, clahe: float) -> np.ndarray:
