@@ -57,6 +57,8 @@ class Images:
     size: int = between(0, 0, 4096)  # pixels a side; 0: the data's own up to 64, otherwise 224
     missing: str = one_of("error", "drop")  # drop: train rows left out, test rows get the prior
     broken: str = one_of("error", "prior")  # prior: test images get the class prior
+    pack: str = "auto"  # auto: decoded once into the competition's packed/; off; or a folder
+    clahe: float = between(0.0, 0, 100)  # clip limit of an equalisation of contrast; 0: none
     resident_gb: float = between(2.0, 0)  # train images of up to this size stay on the device
     workers: int = between(0, 0, 256)  # decoding threads; 0: one a core
 
@@ -145,7 +147,7 @@ class Config:
 # hash leaves them out. (The split and the labels have a hash of their own.)
 NOT_THE_RESULT = {
     *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
-    *("images.resident_gb", "images.workers", "images.missing", "images.broken"),
+    *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),

@@ -28,6 +28,7 @@ from foldwise.compose import compose
 from foldwise.config import Config
 from foldwise.images.decode import threads
 from foldwise.images.load import open_images
+from foldwise.images.pack import Look
 from foldwise.training.device import automatic_precision, pick_device, prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit
@@ -59,7 +60,7 @@ def ours(files: list[str], labels: np.ndarray, precision: str, classes: int) -> 
     state, normalize = beginning(config, 0, epoch_steps(len(files), config), device)
     targets = torch.from_numpy(labels).to(device)
     began = time.perf_counter()
-    images = open_images(files, SIDE, 3, device, threads(0), config.images.resident_gb)
+    images = open_images(files, Look(SIDE, 3), device, threads(0), config.images.resident_gb)
     material = Material(0, np.arange(len(files)), images, targets, normalize, device)
     fit(config, material, state, Silent(), lambda state: {}, lambda state: None)  # type: ignore
     return time.perf_counter() - began

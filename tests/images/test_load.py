@@ -7,6 +7,7 @@ import torch
 
 from foldwise.errors import FoldwiseError
 from foldwise.images.load import ResidentImages, StreamedImages, open_images
+from foldwise.images.pack import Look
 
 CPU = torch.device("cpu")
 
@@ -21,8 +22,8 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def test_resident_and_streamed_images_are_the_same_bytes(files: list[str]) -> None:
-    resident = open_images(files, 8, 3, CPU, 2, resident_gb=1.0)
-    streamed = open_images(files, 8, 3, CPU, 2, resident_gb=0.0)
+    resident = open_images(files, Look(8, 3), CPU, 2, resident_gb=1.0)
+    streamed = open_images(files, Look(8, 3), CPU, 2, resident_gb=0.0)
     assert isinstance(resident, ResidentImages)
     assert isinstance(streamed, StreamedImages)
     order = np.random.default_rng(1).permutation(50)
@@ -34,12 +35,12 @@ def test_resident_and_streamed_images_are_the_same_bytes(files: list[str]) -> No
 
 def test_the_number_of_threads_changes_nothing(files: list[str]) -> None:
     parts = [np.arange(50)[::-1].copy()]
-    batches = [next(StreamedImages(files, 8, 1, CPU, n).batches(parts)) for n in (1, 5)]
+    batches = [next(StreamedImages(files, Look(8, 1), CPU, n).batches(parts)) for n in (1, 5)]
     assert torch.equal(*batches)
 
 
 def test_a_file_that_breaks_in_mid_training_is_named(files: list[str]) -> None:
-    images = StreamedImages(files, 8, 3, CPU, 2)
+    images = StreamedImages(files, Look(8, 3), CPU, 2)
     Path(files[7]).write_bytes(b"")
     with pytest.raises(FoldwiseError, match=r"7\.png is empty"):
         list(images.batches([np.arange(50)]))
@@ -49,7 +50,7 @@ def test_leaving_early_ends_the_threads(files: list[str]) -> None:
     import threading
 
     before = threading.active_count()
-    batches = StreamedImages(files, 8, 3, CPU, 3).batches([np.arange(10)] * 5)
+    batches = StreamedImages(files, Look(8, 3), CPU, 3).batches([np.arange(10)] * 5)
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before

@@ -27,6 +27,11 @@ def place_to_write(folder: Path) -> Path:
     return folder if os.access(folder, os.W_OK) else home() / "input" / folder.name
 
 
+def packs_of(folder: Path) -> Path:
+    """Where the decoded images of a competition's folder lie."""
+    return place_to_write(folder) / "packed"
+
+
 def slug_of(text: str) -> str:
     """The last part of a path: ``../data/cifar10/`` is the competition ``cifar10``."""
     return _absolute(text).name

@@ -1,6 +1,6 @@
-"""Batches of uint8 images on the device: from its memory, or streamed through decoding threads.
+"""Batches of uint8 images on the device: from its memory, a pack, or decoding threads.
 
-Both sources give the same bytes for the same rows, so that what fits in memory is a question of
+All sources give the same bytes for the same rows, so that what fits in memory is a question of
 speed alone.
 """
 
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from foldwise.errors import FoldwiseError
-from foldwise.images.decode import UnreadableImage, decode
+from foldwise.images.decode import UnreadableImage
+from foldwise.images.pack import Look, Pack
 
 AHEAD = 3  # batches decoded while a GPU uses one: hides a slow file, and is little to hold
 
@@ -39,17 +40,41 @@ class ResidentImages:
             yield self.images.index_select(0, wanted)
 
 
+class PackedImages:
+    """Images that are mapped from a pack: as quick as memory, and as large as the disk."""
+
+    def __init__(self, pixels: np.ndarray, device: torch.device) -> None:
+        self.pixels, self.device = pixels, device
+
+    def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        if self.device.type == "cpu":
+            for numbers in rows:
+                yield torch.from_numpy(self.pixels[numbers])
+            return
+        with ThreadPoolExecutor(1) as pool:  # copies beside what the device computes
+            ahead: deque[Future[Tensor]] = deque()
+            for numbers in rows:
+                ahead.append(pool.submit(self._copy, numbers))
+                if len(ahead) > AHEAD:
+                    yield to_device(ahead.popleft().result(), self.device)
+            while ahead:
+                yield to_device(ahead.popleft().result(), self.device)
+
+    def _copy(self, numbers: np.ndarray) -> Tensor:
+        shape = (len(numbers), *self.pixels.shape[1:])
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        np.take(self.pixels, numbers, axis=0, out=batch.numpy())
+        return batch
+
+
 class StreamedImages:
     """Files decoded by threads (OpenCV works outside the interpreter's lock) as they are needed.
 
     Holds a few batches in memory, however many files there are.
     """
 
-    def __init__(
-        self, files: list[str], size: int, channels: int, device: torch.device, workers: int
-    ) -> None:
-        self.files, self.size, self.channels = files, size, channels
-        self.device, self.workers = device, workers
+    def __init__(self, files: list[str], look: Look, device: torch.device, workers: int) -> None:
+        self.files, self.look, self.device, self.workers = files, look, device, workers
 
     def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
         # Where the processor itself computes, decoding beside it gains nothing, and costs a lot:
@@ -70,7 +95,7 @@ class StreamedImages:
     def _begin(
         self, pool: ThreadPoolExecutor, numbers: np.ndarray
     ) -> tuple[Tensor, list[Future[None]]]:
-        shape = (len(numbers), self.size, self.size, self.channels)
+        shape = (len(numbers), self.look.size, self.look.size, self.look.channels)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         view, files = batch.numpy(), [self.files[n] for n in numbers]
         # Small pieces keep every thread busy to the end of a batch; one a file would cost more
@@ -84,7 +109,7 @@ class StreamedImages:
     def _decode(self, files: list[str], out: np.ndarray) -> None:
         for position, path in enumerate(files):
             try:
-                out[position] = decode(path, self.channels, self.size)
+                out[position] = self.look.decode(path)
             except UnreadableImage as error:
                 raise FoldwiseError(f"{path} {error}: restore it and repeat the command") from error
 
@@ -96,18 +121,25 @@ class StreamedImages:
 
 def open_images(
     files: list[str],
-    size: int,
-    channels: int,
+    look: Look,
     device: torch.device,
     workers: int,
     resident_gb: float,
+    pack: Pack | None = None,
 ) -> Images:
-    """The images of ``files``: resident where they fit into ``resident_gb``, streamed otherwise."""
-    streamed = StreamedImages(files, size, channels, torch.device("cpu"), workers)
-    if len(files) * size * size * channels > resident_gb * 2**30:
-        streamed.device = device
-        return streamed
-    images = torch.empty((len(files), size, size, channels), dtype=torch.uint8)
+    """The images of ``files``, resident where they fit into ``resident_gb``.
+
+    Otherwise mapped from their pack, or streamed where there is none.
+    """
+    fit = len(files) * look.bytes <= resident_gb * 2**30
+    if pack is not None:
+        if device.type == "cpu" or not fit:  # a processor's memory is where the pack is mapped
+            return PackedImages(pack.pixels, device)
+        return ResidentImages(torch.from_numpy(pack.pixels).to(device))
+    if not fit:
+        return StreamedImages(files, look, device, workers)
+    streamed = StreamedImages(files, look, torch.device("cpu"), workers)
+    images = torch.empty((len(files), look.size, look.size, look.channels), dtype=torch.uint8)
     chunks = np.array_split(np.arange(len(files)), max(1, len(files) // 1024))
     start = 0
     for batch in streamed.batches(chunks):

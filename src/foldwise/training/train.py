@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.corrections import TrainingTargets, training_targets
+from foldwise.competition.folder import packs_of
 from foldwise.competition.folds import FrozenFolds, frozen_folds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
@@ -21,7 +23,8 @@ from foldwise.config import Config
 from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
 from foldwise.files import home, shown, write_text
 from foldwise.images.decode import find_broken, native_channels, native_size, threads
-from foldwise.images.load import StreamedImages, open_images
+from foldwise.images.load import Images, open_images
+from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.runs import Run
@@ -51,14 +54,19 @@ def train(config: Config) -> None:
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
     beginning(config, folds[0], 1, device)  # refuses what cannot be built
-    usable = _usable_test_rows(config, data)
+    done = set(run.finished()) - set(run.replaced(config, folds))
+    sources = None if done.issuperset(folds) else _sources(config, data, device)
     run.begin(config, split.hash, folds)
     try:
         waiting = [k for k in folds if k not in run.finished()]
-        if waiting:
+        if waiting and sources:
             run.write_environment({**describe(device), **software()})
             _announce(config, data, mended, device, kind, waiting)
-            job = _job(config, run, data, split, mended, device, usable)
+            prepare(config.train, device)
+            job = Job(
+                config, run, data, split, device, mended,
+                images=sources.train, test_images=sources.test, test_rows=sources.usable,
+            )  # fmt: skip
             for fold in waiting:
                 train_fold(job, fold)
         else:
@@ -113,17 +121,73 @@ def _refuse_unfit(config: Config) -> None:
     thresholds(settings)
 
 
-def _usable_test_rows(config: Config, data: CompetitionData) -> np.ndarray:
-    """Positions of the test rows with an image that decodes; every image is decoded to find out.
+@dataclass(frozen=True)
+class Sources:
+    """The images of the train and test rows, and the test rows (int64) that have a usable one."""
+
+    train: Images
+    test: Images | None
+    usable: np.ndarray
+
+
+def _sources(config: Config, data: CompetitionData, device: torch.device) -> Sources:
+    """All images, packed where that is worth it, and decoded once to see that they can be.
 
     Raises FoldwiseError naming the images that do not decode.
     """
+    train = data.train["file"].tolist()
+    test = [] if data.test is None else data.test["file"].tolist()
+    look = Look(config.images.size, config.model.in_chans, config.images.clahe)
+    workers, debug = threads(config.images.workers), config.debug
+    folder = None if debug else _pack_folder(config, data, look, len(train) + len(test))
+    packs = [open_pack(names, look, folder, workers) if folder else None for names in (train, test)]
+    usable = _usable_test_rows(config, data, packs)
+    resident = 0.0 if debug else config.images.resident_gb
+    images = open_images(train, look, device, workers, resident, packs[0])
+    others: Images | None = None
+    if data.test is not None:
+        others = open_images(test, look, device, workers, 0.0, packs[1])
+    return Sources(images, others, usable)
+
+
+def _pack_folder(config: Config, data: CompetitionData, look: Look, count: int) -> Path | None:
+    """Where packs go; None where images.pack is off, or where auto finds them of little use."""
+    setting, size = config.images.pack, count * look.bytes
+    if setting == "off":
+        return None
+    if setting != "auto":
+        return Path(setting).expanduser()
+    folder = packs_of(data.folder)
+    if size < WORTH:
+        return None
+    if not room_for(folder, size):
+        print(
+            f"no room in {shown(folder)} for {size / 2**30:.1f} GB of decoded images: they are "
+            "decoded anew in every epoch (images.pack=PATH packs them elsewhere)",
+            file=sys.stderr,
+        )
+        return None
+    return folder
+
+
+def _usable_test_rows(
+    config: Config, data: CompetitionData, packs: list[Pack | None]
+) -> np.ndarray:
+    """Positions of the test rows with an image that decodes.
+
+    Raises FoldwiseError naming the images that do not decode.
+    """
+    train = data.train["file"].tolist()
     test = [] if data.test is None else data.test["file"].tolist()
     if config.debug:  # two batches of everything: their own images tell
         return np.array([n for n, path in enumerate(test) if path], np.int64)
-    train = data.train["file"].tolist()
-    memory = data.folder / ".images-decode"
-    broken = find_broken([*train, *filter(None, test)], threads(config.images.workers), memory)
+    if packs[0] and packs[1]:
+        broken = {train[n]: reason for n, reason in packs[0].broken.items()}
+        broken |= {test[n]: reason for n, reason in packs[1].broken.items() if test[n]}
+    else:
+        memory = data.folder / ".images-decode"
+        names = [*train, *filter(None, test)]
+        broken = find_broken(names, threads(config.images.workers), memory)
     fatal = broken
     if config.images.broken == "prior":
         wanted = set(train)
@@ -146,36 +210,6 @@ def _refuse(config: Config, broken: dict[str, str]) -> None:
         f"{len(names)} images do not decode: {first_few(names, 20)}{everything}; restore them, "
         "or delete them and use images.missing=drop; broken test images alone can get "
         "the class prior with images.broken=prior"
-    )
-
-
-def _job(
-    config: Config,
-    run: Run,
-    data: CompetitionData,
-    split: FrozenFolds,
-    mended: TrainingTargets,
-    device: torch.device,
-    usable: np.ndarray,
-) -> Job:
-    prepare(config.train, device)
-    size, channels = config.images.size, config.model.in_chans
-    workers = threads(config.images.workers)
-    resident = 0.0 if config.debug else config.images.resident_gb
-    files = data.train["file"].tolist()
-    test = None
-    if data.test is not None:
-        test = StreamedImages(data.test["file"].tolist(), size, channels, device, workers)
-    return Job(
-        config=config,
-        run=run,
-        data=data,
-        split=split,
-        device=device,
-        mended=mended,
-        images=open_images(files, size, channels, device, workers, resident),
-        test_images=test,
-        test_rows=usable,
     )
 
 

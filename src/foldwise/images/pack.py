@@ -1,0 +1,224 @@
+"""Images decoded once for all folds, epochs and runs, into one memory-mapped file of bytes.
+
+A pack is ``<key>.u8``, the pixels of all images one after the other, and ``<key>.json``, which says
+what is in it and vouches for it. The key is made of everything that decides about the pixels: the
+images' names, sizes and times, the working size, channels, CLAHE, OpenCV's version. While a pack is
+being made it is ``<key>.part``, beside ``<key>.done`` with a byte a chunk: a call that was broken
+off goes on where it was.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from foldwise import containers
+from foldwise.bar import counted
+from foldwise.errors import FoldwiseError
+from foldwise.files import not_writable, out_of_space, read_json, shown, write_json
+from foldwise.images.decode import UnreadableImage, decode
+
+CHUNK = 256  # images: what is decoded by one thread at a time, and has a checksum of its own
+CHECKED = 16  # chunks whose checksums are compared when a pack is opened
+SPARE = 2**30  # bytes that a pack leaves free on the disk
+WORTH = 2**24  # bytes of pixels; less is decoded faster than a person notices
+
+
+@dataclass(frozen=True)
+class Look:
+    """What decoded images are like: uint8 (size, size, channels), after CLAHE."""
+
+    size: int
+    channels: int
+    clahe: float = 0.0
+
+    def decode(self, name: str) -> np.ndarray:
+        return decode(name, self.channels, self.size, self.clahe)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.size * self.channels
+
+
+@dataclass(frozen=True)
+class Pack:
+    """pixels: uint8 (n, size, size, channels), mapped from the file; zeros for broken images.
+
+    broken: {position: what is wrong}, '' names (images that are missing) included.
+    """
+
+    pixels: np.ndarray
+    broken: dict[int, str]
+
+
+def open_pack(names: list[str], look: Look, folder: Path, workers: int) -> Pack:
+    """The pack of these images in ``folder``: made, or gone on with, where it is not whole.
+
+    Raises FoldwiseError where the disk would not hold it or the folder cannot be written.
+    """
+    shape = (len(names), look.size, look.size, look.channels)
+    if not names:
+        return Pack(np.zeros(shape, np.uint8), {})
+    path = folder / f"{_key(names, look)}.u8"
+    if not _is_whole(path):
+        _make(names, look, path, workers)
+    facts = read_json(path.with_suffix(".json"))
+    # Copy-on-write: torch takes no read-only memory, and nobody writes to it.
+    pixels = np.memmap(path, np.uint8, "c", shape=shape)
+    return Pack(pixels, {int(n): reason for n, reason in facts["broken"].items()})
+
+
+def room_for(folder: Path, size: int) -> bool:
+    """Whether the disk of ``folder`` holds ``size`` more bytes, and can be written."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(place, os.W_OK) and shutil.disk_usage(place).free >= size + SPARE
+
+
+def clean(folder: Path) -> int:
+    """Deletes the packs of a folder; the bytes that this frees."""
+    freed = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.suffix in (".u8", ".json", ".part", ".done", ".lock") and len(path.stem) == 32:
+            freed += path.stat().st_size
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return freed
+
+
+def _key(names: list[str], look: Look) -> str:
+    base = os.path.commonpath([str(Path(n).parent) for n in names if n]) if any(names) else ""
+    state = hashlib.sha256(json.dumps([1, cv2.__version__, asdict(look)]).encode())
+    for name in names:
+        facts = []
+        for file in containers.files_of(name) if name else ():
+            try:
+                there = file.stat()
+                facts.append((there.st_size, there.st_mtime_ns))
+            except OSError:
+                facts.append((0, 0))
+        state.update(f"{name.removeprefix(base)}\0{facts}\n".encode("utf-8", "surrogatepass"))
+    return state.hexdigest()[:32]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a pack is there, of the right length, and a few of its chunks are as written."""
+    if not path.is_file() or not path.with_suffix(".json").is_file():
+        return False
+    try:
+        facts = read_json(path.with_suffix(".json"))
+        sums, step = facts["checksums"], facts["chunk_bytes"]
+        if path.stat().st_size != facts["bytes"]:
+            return False
+        with path.open("rb") as file:
+            for n in np.unique(np.linspace(0, len(sums) - 1, min(CHECKED, len(sums))).astype(int)):
+                file.seek(int(n) * step)
+                if zlib.crc32(file.read(step)) != sums[n]:
+                    return False
+    except (FoldwiseError, KeyError, TypeError, OSError):
+        return False
+    return True
+
+
+def _make(names: list[str], look: Look, path: Path, workers: int) -> None:
+    total = len(names) * look.bytes
+    if not room_for(path.parent, total):
+        raise FoldwiseError(
+            f"{shown(path.parent)} has no room for the decoded images ({total / 2**30:.1f} GB and "
+            "1 GB to spare, on a disk that can be written): free some, give another folder with "
+            "images.pack=PATH, or images.pack=off decodes them in every epoch"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            if not _is_whole(path):  # another process may have been faster
+                _fill(names, look, path, workers)
+    except OSError as error:
+        if out_of_space(error):
+            raise
+        raise not_writable(path, error) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two processes never make one pack: the second waits for the first."""
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another process decodes these images: waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _fill(names: list[str], look: Look, path: Path, workers: int) -> None:
+    part, done = path.with_suffix(".part"), path.with_suffix(".done")
+    starts = range(0, len(names), CHUNK)
+    if not part.is_file() or not done.is_file() or done.stat().st_size != len(starts):
+        with part.open("wb") as file:
+            file.truncate(len(names) * look.bytes)
+            if hasattr(os, "posix_fallocate"):  # a full disk shows now and not after an hour
+                os.posix_fallocate(file.fileno(), 0, len(names) * look.bytes)
+        done.write_bytes(bytes(len(starts)))
+    shape = (len(names), look.size, look.size, look.channels)
+    pixels = np.memmap(part, np.uint8, "r+", shape=shape)
+    marks = np.memmap(done, np.uint8, "r+", shape=(len(starts),))
+    broken: dict[str, str] = {}
+
+    def chunk(number: int) -> tuple[int, dict[str, str]]:
+        start = number * CHUNK
+        rows = range(start, min(start + CHUNK, len(names)))
+        if marks[number] == 1:  # decoded by a call that was broken off; what was broken marks 2
+            return len(rows), {}
+        found = {}
+        for row in rows:
+            try:
+                pixels[row] = look.decode(names[row]) if names[row] else 0
+            except UnreadableImage as error:
+                found[str(row)] = str(error)
+                pixels[row] = 0
+            if not names[row]:
+                found[str(row)] = "is missing"
+        marks[number] = 2 if found else 1
+        return len(rows), found
+
+    with ThreadPoolExecutor(workers) as pool, counted(len(names), "images decoded") as advance:
+        work = [pool.submit(chunk, number) for number in range(len(starts))]
+        try:
+            for future in work:
+                count, found = future.result()
+                advance(count)
+                broken |= found
+        finally:
+            pool.shutdown(cancel_futures=True)
+            pixels.flush()
+            marks.flush()
+    _finish(pixels, look, path, broken)
+
+
+def _finish(pixels: Any, look: Look, path: Path, broken: dict[str, str]) -> None:
+    sums = [zlib.crc32(pixels[n : n + CHUNK].data) for n in range(0, len(pixels), CHUNK)]
+    facts = {
+        "images": len(pixels),
+        **asdict(look),
+        "bytes": pixels.nbytes,
+        "chunk_bytes": CHUNK * look.bytes,
+        "checksums": sums,
+        "broken": broken,
+    }
+    path.with_suffix(".part").replace(path)
+    write_json(path.with_suffix(".json"), facts)
+    path.with_suffix(".done").unlink(missing_ok=True)
