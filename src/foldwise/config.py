@@ -125,6 +125,12 @@ class Train:
 
 
 @dataclass
+class Tta:
+    views: str = "none"  # flip, flips, d4, crop4, views8, views16, shift16, multiscale, or a list
+    space: str = one_of("prob", "logit")  # what is averaged over the views
+
+
+@dataclass
 class Config:
     config: str = "default"  # recipe: a file in src/configs/, or a path to a .yaml
     run: str = ""  # name of the run ('': <competition>-<config>)
@@ -141,6 +147,7 @@ class Config:
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     train: Train = field(default_factory=Train)
+    tta: Tta = field(default_factory=Tta)
 
 
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
@@ -155,5 +162,5 @@ NOT_THE_RESULT = {
     *("competition.columns.id", "competition.columns.label", "competition.separator"),
 }
 
-# Folder names in a command are short: `competition=X` stands for `competition.slug=X`.
-ALIASES = {"competition": "competition.slug"}
+# What is said often is short: `competition=X` is `competition.slug=X`, `tta=X` is `tta.views=X`.
+ALIASES = {"competition": "competition.slug", "tta": "tta.views"}

@@ -9,6 +9,7 @@ from foldwise.images.augment import Normalize
 from foldwise.images.load import ResidentImages
 from foldwise.models.build import build_model
 from foldwise.prediction.predict import predict
+from foldwise.prediction.tta import View, views_of
 
 IMAGES = ResidentImages(torch.randint(0, 256, (50, 8, 8, 3), dtype=torch.uint8))
 
@@ -45,3 +46,26 @@ def test_no_rows_give_no_predictions_and_the_mode_is_kept() -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2)).train()
     predict(network, IMAGES, np.arange(3), 2, lambda x: x.float(), contextlib.nullcontext, softmax)
     assert network.training
+
+
+@pytest.mark.parametrize("space", ["prob", "logit"])
+def test_views_are_averaged(space: str) -> None:
+    torch.manual_seed(0)
+    built = build_model(Model(name="convnet2", args={"widths": [8, 8]}), 4, 8)
+    normalize = Normalize(built.mean, built.std, torch.device("cpu"), True)
+    views = list(views_of("d4", 8).values())
+
+    def look(*chosen: View, size: int = 16) -> np.ndarray:
+        return predict(
+            built.network, IMAGES, np.arange(50), size, normalize, contextlib.nullcontext,
+            softmax, chosen, space,
+        )  # fmt: skip
+
+    single = np.stack([look(view) for view in views])
+    if space == "logit":
+        logs = np.log(single).mean(0)
+        expected = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
+    else:
+        expected = single.mean(0)
+    np.testing.assert_allclose(look(*views), expected, atol=1e-5)
+    np.testing.assert_allclose(look(*views, size=3), expected, atol=1e-5)  # one image at a time

@@ -264,3 +264,20 @@ def test_submission_verb_writes_the_same_file(
     path.unlink()
     assert foldwise("submission", "run=r").code == 0
     assert path.read_bytes() == before
+
+
+def test_views_shape_the_predictions_and_nothing_else(
+    foldwise: Callable[..., Ended], pets: Path
+) -> None:
+    for name, word in (("one", "tta=none"), ("eight", "tta=d4")):
+        ended = foldwise("competition=pets", "fold=0", *QUICK, f"run={name}", word)
+        assert ended.code == 0, ended.err
+    weights = [(Run(n).fold_folder(0) / "model.safetensors").read_bytes() for n in ("one", "eight")]
+    assert weights[0][-1000:] == weights[1][-1000:]
+    for table in ("oof", "test"):
+        paths = [Run(n).fold_folder(0) / f"{table}.parquet" for n in ("one", "eight")]
+        one, eight = map(read_table, paths)
+        assert one[0]["id"].equals(eight[0]["id"]) and not one[0].equals(eight[0])
+        assert one[1].recipe_hash != eight[1].recipe_hash
+    ended = foldwise("competition=pets", "fold=0", *QUICK, "run=x", "tta=flop")
+    assert ended.code == 2 and "there is no view 'flop'" in ended.err

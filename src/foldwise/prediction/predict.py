@@ -1,6 +1,6 @@
 """The one way from images to predictions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foldwise.images.load import Images
+from foldwise.prediction.tta import SIMPLE, View
 
 
 @torch.inference_mode()
@@ -19,24 +20,37 @@ def predict(
     prepare: Callable[[Tensor], Tensor],
     autocast: Callable[[], AbstractContextManager[None]],
     read: Callable[[Tensor], Tensor],
+    views: Sequence[View] = (SIMPLE["plain"],),
+    space: str = "prob",
 ) -> np.ndarray:
     """Predictions, float32 (len(rows), classes), in the order of ``rows``.
 
     ``prepare``: uint8 batch on the device -> what the network takes; ``read``: its logits, float32
-    -> predictions (see `models.outputs.reader`). The network is left in the
+    -> predictions (see `models.outputs.reader`). ``views`` of each image (see `prediction.tta`) go
+    through the network in one batch; their predictions are averaged, or with the ``space`` logit
+    their logits. The network is left in the
     mode that it came in. Beside the result, only a few batches are in memory.
     """
     training = network.training
     network.eval()
-    parts = np.split(rows, range(batch_size, len(rows), batch_size)) if len(rows) else []
+    size = max(1, batch_size // len(views))
+    parts = np.split(rows, range(size, len(rows), size)) if len(rows) else []
     out, start = None, 0
     for batch in images.batches(parts):
+        seen = torch.cat([view(batch) for view in views])
         with autocast():
-            logits = network(prepare(batch))
-        predictions = read(logits.float())
+            logits = network(prepare(seen)).float()
+        predictions = _mean(read, logits, len(views), space)
         if out is None:
             out = torch.empty((len(rows), predictions.shape[1]), device=predictions.device)
         out[start : start + len(batch)] = predictions
         start += len(batch)
     network.train(training)
     return np.empty((0, 0), np.float32) if out is None else out.cpu().numpy()
+
+
+def _mean(read: Callable[[Tensor], Tensor], logits: Tensor, views: int, space: str) -> Tensor:
+    """Predictions (n, classes) from logits (views * n, outputs), one view after the other."""
+    if space == "logit":
+        return read(logits.unflatten(0, (views, -1)).mean(0))
+    return read(logits).unflatten(0, (views, -1)).mean(0)

@@ -24,6 +24,7 @@ from foldwise.images.load import Images
 from foldwise.models.build import build_model, place
 from foldwise.models.outputs import keep_scale, outputs, reader
 from foldwise.prediction.predict import predict
+from foldwise.prediction.tta import SIMPLE, views_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
 from foldwise.training import checkpoint
@@ -100,11 +101,13 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         prepare=normalize,
         autocast=partial(autocast, job.device, config.train.precision),
         read=reader(config.loss.name, config.competition.task, state.result()),
+        views=list(views_of(config.tta.views, config.images.size).values()),
+        space=config.tta.space,
     )
 
     def evaluate(state: State) -> dict[str, float]:
-        rows = shortened(config, held_rows)
-        return _validation(job, rows, look(state.result(), job.images, rows))
+        rows, plain = shortened(config, held_rows), [SIMPLE["plain"]]
+        return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
 
     targets = _training_tensor(job, scale).to(job.device)
     material = Material(fold, train_rows, job.images, targets, normalize, job.device)

@@ -27,6 +27,7 @@ from foldwise.images.load import Images, open_images
 from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
+from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
@@ -108,7 +109,7 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
 
 
 def _refuse_unfit(config: Config) -> None:
-    """Raises UsageError for a loss, a metric or thresholds that do not fit the task."""
+    """Raises UsageError for a loss, metrics, thresholds or views that do not fit."""
     settings = config.competition
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
@@ -116,6 +117,7 @@ def _refuse_unfit(config: Config) -> None:
             f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
             f"take {' or '.join(fit)}"
         )
+    views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)
     thresholds(settings)

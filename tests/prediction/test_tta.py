@@ -1,0 +1,66 @@
+"""Views are what their names say, each once, and can be undone where they lose nothing."""
+
+import pytest
+import torch
+
+from foldwise.errors import UsageError
+from foldwise.prediction.tta import D4, PARTS, SETS, views_of
+
+IMAGES = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
+UNDONE = {"rot90": "rot270", "rot270": "rot90"}
+
+
+@pytest.mark.parametrize("name", D4)
+def test_views_undone_give_the_input_back(name: str) -> None:
+    view = views_of(name, 16)[name]
+    back = views_of(UNDONE.get(name, name), 16)[UNDONE.get(name, name)]
+    assert torch.equal(back(view(IMAGES)), IMAGES)
+    assert name == "plain" or not torch.equal(view(IMAGES), IMAGES)
+
+
+@pytest.mark.parametrize("setting", [*SETS, *PARTS])
+@pytest.mark.parametrize("size", [8, 16, 224])
+def test_sets_have_distinct_views_of_the_same_shape(setting: str, size: int) -> None:
+    images = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
+    views = views_of(setting, size)
+    seen = [view(images) for view in views.values()]
+    assert all(one.shape == images.shape and one.dtype == torch.uint8 for one in seen)
+    for n, one in enumerate(seen):
+        assert not any(torch.equal(one, other) for other in seen[:n]), list(views)[n]
+    wanted = {"none": 1, "flip": 2, "flips": 4, "d4": 8, "crop4": 4, "shift16": 16,
+              "multiscale": 3, "views8": 8, "views16": 16}  # fmt: skip
+    assert len(views) == wanted[setting]
+
+
+def test_the_moore_neighbourhood() -> None:
+    names = list(views_of("shift16", 32))
+    steps = {tuple(int(part) for part in name.split(":")[1:]) for name in names}
+    assert steps == {
+        (s * y, s * x) for s in (1, 2) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)
+    }
+
+
+def test_a_shift_repeats_the_border() -> None:
+    moved = views_of("shift:2:-1", 16)["shift:2:-1"](IMAGES)
+    assert torch.equal(moved[:, 2:, :-1], IMAGES[:, :-2, 1:])
+    assert torch.equal(moved[:, 0, :-1], IMAGES[:, 0, 1:])
+
+
+def test_zoom_keeps_the_middle_and_undoes_roughly() -> None:
+    ramp = torch.linspace(0, 255, 32).to(torch.uint8)[None, None, :, None].expand(1, 32, 32, 1)
+    larger = views_of("zoom:2", 32)["zoom:2"](ramp)
+    assert (larger[0, 16, 16, 0].int() - ramp[0, 16, 16, 0].int()).abs() <= 4
+    slope = larger[0, 16, 20, 0].int() - larger[0, 16, 12, 0].int()
+    assert slope == pytest.approx(4 * 255 / 31, abs=2)  # half of what eight steps were
+    smaller = views_of("zoom:0.5", 32)["zoom:0.5"](ramp)
+    slope = smaller[0, 16, 18, 0].int() - smaller[0, 16, 14, 0].int()
+    assert slope == pytest.approx(8 * 255 / 31, abs=3)
+
+
+def test_lists_and_unknown_views() -> None:
+    assert list(views_of("plain, hflip,plain,zoom:1.2", 16)) == ["plain", "hflip", "zoom:1.2"]
+    with pytest.raises(UsageError, match=r"tta.views=flp: there is no view 'flp'.*mean 'flip'"):
+        views_of("flp", 16)
+    for wrong in ("zoom:0", "zoom:x", "shift:1", ""):
+        with pytest.raises(UsageError, match="there is no view"):
+            views_of(wrong, 16)
