@@ -21,7 +21,7 @@ import numpy as np
 SAMPLE = 2000  # images that copies are made of
 COPIES = 6  # of each
 DIMENSIONS = 64
-KEPT = 0.985  # share of the copies that must lie within the radius of a stage
+KEPT = (0.985, 0.965)  # share of the copies that must lie within the radius of each stage
 BATCH = 2048
 PART, STEP, MIDDLE = 24, 3, 4  # pixels of a thumbnail's 32: a part's side, steps, the middle part
 
@@ -61,8 +61,9 @@ def _planes(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _pooled(plane: np.ndarray, cell: int) -> np.ndarray:
-    n, side, _ = plane.shape
-    return plane.reshape(n, side // cell, cell, side // cell, cell).mean((2, 4))
+    """Means of square cells. (Adding slices is five times as fast as a mean over two axes.)"""
+    rows = sum(plane[:, n::cell] for n in range(cell))
+    return sum(rows[:, :, n::cell] for n in range(cell)) / np.float32(cell**2)
 
 
 def _symmetric(plane: np.ndarray) -> np.ndarray:
@@ -90,7 +91,9 @@ def copy_of(thumb: np.ndarray, shift: float, rng: np.random.Generator) -> np.nda
     return cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
 
 
-def fit(thumbs: np.ndarray, features: Features, shift: float) -> tuple[np.ndarray, float]:
+def fit(
+    thumbs: np.ndarray, features: Features, shift: float, kept: float
+) -> tuple[np.ndarray, float]:
     """Directions, float32 (features, at most 64), and the distance within which copies lie.
 
     The thumbnails' order decides which of them are made copies of: give them in an order that
@@ -106,7 +109,7 @@ def fit(thumbs: np.ndarray, features: Features, shift: float) -> tuple[np.ndarra
         fitted = np.arange(len(copies)) % 2 == 0
     directions = discriminant(originals[fitted], copies[fitted] - originals[fitted])
     away = np.linalg.norm((copies - originals)[~fitted] @ directions, axis=1)
-    return directions, float(np.quantile(away, KEPT))
+    return directions, float(np.quantile(away, kept))
 
 
 def discriminant(values: np.ndarray, differences: np.ndarray) -> np.ndarray:
@@ -121,25 +124,28 @@ def discriminant(values: np.ndarray, differences: np.ndarray) -> np.ndarray:
 
 
 def candidates(thumbs: np.ndarray) -> np.ndarray:
-    """int64 (m, 2), first < second: pairs of thumbnails, uint8 (n, 32, 32, 3), worth a closer look.
+    """int64 (m, 3): pairs of thumbnails, uint8 (n, 32, 32, 3), worth a closer look, first < second,
+    and whether (1) one of the two seems to be mirrored.
 
     Brute force: on 2 cores about 1 nanosecond a pair of images for the first stage, which leaves
     one pair in a hundred for the second.
     """
     if len(thumbs) < 2:
-        return np.zeros((0, 2), np.int64)
-    directions, wide = fit(thumbs, invariant_features, 4)
+        return np.zeros((0, 3), np.int64)
+    directions, wide = fit(thumbs, invariant_features, 4, KEPT[0])
     batches = range(0, len(thumbs), BATCH)
     every = np.concatenate(
         [invariant_features(thumbs[n : n + BATCH]) @ directions for n in batches]
     )
     every -= every.mean(0)
-    directions, near = fit(thumbs, part_features, 1.5)
-    middles = np.concatenate([part_features(thumbs[n : n + BATCH]) @ directions for n in batches])
-    found = [np.zeros((0, 2), np.int64)]
+    directions, near = fit(thumbs, part_features, 1.5, KEPT[1])
+    projection = _projection(directions)
+    every_part = (_parts(thumbs[n : n + BATCH], projection) for n in batches)
+    middles = np.concatenate([parts[:, :, 4] for parts in every_part])
+    found = [np.zeros((0, 3), np.int64)]
     for top in batches:
         first, second = _close(every, top, wide)
-        parts = _parts(thumbs[top : top + BATCH], directions)
+        parts = _parts(thumbs[top : top + BATCH], projection)
         found.append(_closer(first, second, parts, top, middles, near))
     return np.concatenate(found)
 
@@ -168,18 +174,24 @@ def _close(every: np.ndarray, top: int, radius: float) -> tuple[np.ndarray, np.n
     return first, second
 
 
-def _parts(thumbs: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """float32 (n, dimensions, 18): the parts' descriptors, shifted and mirrored."""
+def _projection(directions: np.ndarray) -> np.ndarray:
+    """float32 (3072, dimensions * 18): pixels to the descriptors of the parts, which are linear."""
     corners = [MIDDLE + step * STEP for step in (-1, 0, 1)]
-    return np.stack(
-        [
-            part_features(thumbs, top, left, mirrored) @ directions
-            for mirrored in (False, True)
-            for top in corners
-            for left in corners
-        ],
-        axis=2,
-    )
+    side = PART + 2 * MIDDLE
+    pixels = np.eye(side * side * 3, dtype=np.float32).reshape(-1, side, side, 3)
+    parts = [
+        part_features(pixels, top, left, mirrored) @ directions
+        for mirrored in (False, True)
+        for top in corners
+        for left in corners
+    ]
+    return np.stack(parts, axis=2).reshape(len(pixels), -1)
+
+
+def _parts(thumbs: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """float32 (n, dimensions, 18): 9 parts as they are, the middle one fifth, and 9 mirrored."""
+    flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
+    return (flat @ projection).reshape(len(thumbs), -1, 18)
 
 
 def _closer(
@@ -188,12 +200,14 @@ def _closer(
 ) -> np.ndarray:  # fmt: skip
     """Of pairs sorted by the first, those where a part of it is within ``radius`` of the second."""
     bounds = np.searchsorted(first, np.arange(top, top + len(parts) + 1))
-    found = [np.zeros((0, 2), np.int64)]
+    found = [np.zeros((0, 3), np.int64)]
     norms = (middles**2).sum(1)
     for n, part in enumerate(parts):
         others = second[bounds[n] : bounds[n + 1]]
         if len(others):
             squares = (part**2).sum(0) - 2 * (middles[others] @ part) + norms[others, None]
-            kept = others[squares.min(1) <= radius**2]
-            found.append(np.stack([np.full(len(kept), n + top), kept], axis=1))
+            kept = squares.min(1) <= radius**2
+            mirrored = squares[kept].argmin(1) >= 9
+            row = np.full(len(mirrored), n + top)
+            found.append(np.stack([row, others[kept], mirrored], axis=1))
     return np.concatenate(found)
