@@ -62,8 +62,14 @@ def _planes(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _pooled(plane: np.ndarray, cell: int) -> np.ndarray:
     """Means of square cells. (Adding slices is five times as fast as a mean over two axes.)"""
-    rows = sum(plane[:, n::cell] for n in range(cell))
-    return sum(rows[:, :, n::cell] for n in range(cell)) / np.float32(cell**2)
+    n, side, _ = plane.shape
+    rows = np.zeros((n, side // cell, side), np.float32)
+    found = np.zeros((n, side // cell, side // cell), np.float32)
+    for start in range(cell):
+        rows += plane[:, start::cell]
+    for start in range(cell):
+        found += rows[:, :, start::cell]
+    return found / np.float32(cell**2)
 
 
 def _symmetric(plane: np.ndarray) -> np.ndarray:
@@ -88,7 +94,8 @@ def copy_of(thumb: np.ndarray, shift: float, rng: np.random.Generator) -> np.nda
         small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         image = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
-    return cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    encoded = cv2.imencode(".jpg", image, quality)[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
 
 def fit(

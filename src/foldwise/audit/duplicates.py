@@ -34,18 +34,18 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
     """All pairs of duplicates: columns a < b (positions), kind, similarity (0 to 1).
 
     kind: `exact` (the same pixels, whatever the bytes), `near` or `mirrored`. Of images with the
-    same pixels only the first (by name) is compared with the others, and each of them is paired
-    with that first one. Images without structure (constant, a smooth gradient) have only exact
+    same pixels only the first is compared with the others, and each of them is paired with that
+    first one. Images without structure (constant, a smooth gradient) have only exact
     duplicates: nothing tells whether two of them are one.
     """
-    order = _by_content(found)
     digests = found.facts["digest"].to_numpy()
     first: dict[str, int] = {}
     rows: list[tuple[int, int, str, float]] = []
-    for n in order:
+    for n in np.flatnonzero(found.whole).tolist():
         if first.setdefault(digests[n], n) != n:
             rows.append((first[digests[n]], n, "exact", 1.0))
-    single = np.array(list(first.values()), int)
+    # In an order that does not depend on the table's, and so neither does what is found.
+    single = np.array([first[digest] for digest in sorted(first)], int)
     single = single[_structured(found.thumbs, single)]
     thumbs = found.thumbs[single]
     if len(single) > BIG:
@@ -60,13 +60,6 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
     places = frame[["a", "b"]].to_numpy(int).reshape(-1, 2)
     frame["a"], frame["b"] = places.min(1), places.max(1)
     return frame.sort_values(["a", "b"], ignore_index=True)
-
-
-def _by_content(found: Scan) -> np.ndarray:
-    """The whole images in an order that does not depend on the table's."""
-    places = np.flatnonzero(found.whole)
-    keys = found.facts.loc[places, ["digest", "file"]]
-    return places[np.lexsort([keys["file"].to_numpy(str), keys["digest"].to_numpy(str)])]
 
 
 def _structured(thumbs: np.ndarray, places: np.ndarray) -> np.ndarray:
