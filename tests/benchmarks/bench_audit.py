@@ -59,8 +59,15 @@ def changed(file: Path, kind: str, rng: np.random.Generator) -> tuple[bytes, str
 def plant(data: layout.CompetitionData, folder: Path, number: int, leak: bool) -> pd.DataFrame:
     """Writes the copy with what is hidden in it; returns columns id, source, kind, part."""
     rng = np.random.default_rng(0)
-    number = min(number, len(data.train) // len(KINDS))
-    rows = data.train.iloc[rng.choice(len(data.train), number * len(KINDS), replace=False)]
+    number = min(number, len(data.train))
+    every = len(data.train)  # each kind has sources of its own where there are enough rows
+    own = number * len(KINDS) <= every
+    chosen = (
+        rng.choice(every, number * len(KINDS), replace=False)
+        if own
+        else np.concatenate([rng.choice(every, number, replace=False) for _ in KINDS])
+    )
+    rows = data.train.iloc[chosen]
     deviation = np.std([Path(file).stat().st_size for file in data.train["file"]])
     labels = {"train": dict(zip(data.train["id"], data.train["label"], strict=True)), "test": {}}
     for part, table in (("train", data.train), ("test", data.test)):
@@ -106,9 +113,9 @@ def score(found: dict, hidden: pd.DataFrame) -> None:
             continue
         one, other = sources.get(a, a), sources.get(b, b)
         if one == other:
-            hit = a if a in sources else b
-            right.add(hit)
-            conflicts |= {hit} if differ else set()
+            hits = {a, b} & set(sources)
+            right |= hits
+            conflicts |= hits if differ else set()
         elif other in twins.get(one, ()):
             by_nature += 1
         else:

@@ -134,8 +134,8 @@ def candidates(thumbs: np.ndarray) -> np.ndarray:
     """int64 (m, 3): pairs of thumbnails, uint8 (n, 32, 32, 3), worth a closer look, first < second,
     and whether (1) one of the two seems to be mirrored.
 
-    Brute force: on 2 cores about 1 nanosecond a pair of images for the first stage, which leaves
-    one pair in a hundred for the second.
+    Brute force, the products in blocks: 14 s for 60,000 images on 2 cores, of which 5 s are fitting
+    and describing, and the rest grows with the square of the number of images.
     """
     if len(thumbs) < 2:
         return np.zeros((0, 3), np.int64)

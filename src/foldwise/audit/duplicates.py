@@ -1,16 +1,19 @@
 """Exact and near duplicates among images, and the groups that they make."""
 
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from foldwise.audit.confirm import confirmed, detail, luminance
+from foldwise.audit.confirm import confirmed, confirmed_by_detail, detail, luminance
 from foldwise.audit.descriptors import candidates
-from foldwise.audit.scan import SIDE, Scan, scan
+from foldwise.audit.scan import SIDE, Scan, pixels, progress, scan
 
 PLAIN = 1.0  # deviation of fine structure (0..255) below which an image has none to compare
+LARGE = 64  # pixels of the shorter side from which on pairs are compared in detail
 BIG = 200_000  # images; from here on the search's time is announced
 
 
@@ -49,17 +52,43 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
     single = single[_structured(found.thumbs, single)]
     thumbs = found.thumbs[single]
     if len(single) > BIG:
-        minutes = len(single) ** 2 * 1.5e-9 / 60
-        print(f"comparing {len(single):,} images with one another: about {minutes:.0f} minutes")
+        minutes = len(single) ** 2 * 6e-9 / 60  # 14 s for 60,000 on 2 cores
+        print(
+            f"comparing {len(single):,} images with one another: about {minutes:.0f} minutes",
+            file=sys.stderr,
+        )
     pairs = candidates(thumbs)
     same, similarity = confirmed(thumbs, pairs, workers)
-    for (i, j, mirrored), value in zip(pairs[same], similarity[same], strict=True):
+    pairs, similarity = pairs[same], similarity[same]
+    kept = _in_detail(found.facts, single[pairs[:, :2]], pairs[:, 2] == 1, workers)
+    for (i, j, mirrored), value in zip(pairs[kept], similarity[kept], strict=True):
         kind = "mirrored" if mirrored else "near"
         rows.append((single[i], single[j], kind, round(float(value), 4)))
     frame = pd.DataFrame(rows, columns=["a", "b", "kind", "similarity"])
     places = frame[["a", "b"]].to_numpy(int).reshape(-1, 2)
     frame["a"], frame["b"] = places.min(1), places.max(1)
     return frame.sort_values(["a", "b"], ignore_index=True)
+
+
+def _in_detail(
+    facts: pd.DataFrame, places: np.ndarray, mirrored: np.ndarray, workers: int
+) -> np.ndarray:
+    """bool (m,): the pairs (m, 2) that are duplicates at a higher resolution too, as far as both
+    images have one; they are decoded again, two at a time for each worker."""
+    files = facts["file"].to_numpy(object)
+    large = (facts[["width", "height"]].min(axis=1) >= LARGE).to_numpy()[places].all(axis=1)
+
+    def agree(n: int) -> bool:
+        one, other = (pixels(files[place]) for place in places[n])
+        return confirmed_by_detail(one[:, ::-1] if mirrored[n] else one, other)
+
+    kept = np.ones(len(places), bool)
+    chosen = np.flatnonzero(large)
+    with ThreadPoolExecutor(workers or None) as pool, progress(len(chosen), "pairs seen") as step:
+        for n, answer in zip(chosen, pool.map(agree, chosen.tolist()), strict=True):
+            kept[n] = answer
+            step(1)
+    return kept
 
 
 def _structured(thumbs: np.ndarray, places: np.ndarray) -> np.ndarray:
