@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from foldwise.audit.scan import threadpool_limits
+
 REACH = 6  # the furthest shift: a sixth of the side, 5 pixels of a thumbnail's 32
 CLOSE = 96  # pixels a side: photographs are compared again at this size
 BATCH = 1024
@@ -28,9 +30,11 @@ def luminance(thumbs: np.ndarray) -> np.ndarray:
 
 
 def detail(planes: np.ndarray) -> np.ndarray:
-    """What a blur by 1.5 pixels removes, after one by 0.6 has taken the noise; (n, h, w)."""
-    blur = [cv2.GaussianBlur(p, (0, 0), 0.6) - cv2.GaussianBlur(p, (0, 0), 2.0) for p in planes]
-    return np.stack(blur)
+    """What a blur by 2 pixels removes, after one by 0.6 has taken the noise; (n, h, w)."""
+    found = np.empty_like(planes)
+    for plane, fine in zip(planes, found, strict=True):
+        fine[:] = cv2.GaussianBlur(plane, (0, 0), 0.6) - cv2.GaussianBlur(plane, (0, 0), 2.0)
+    return found
 
 
 def align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +120,7 @@ def confirmed(thumbs: np.ndarray, pairs: np.ndarray, workers: int) -> tuple[np.n
     Returns bool (m,) and float (m,), the mean of the two correlations.
     """
     batches = [pairs[n : n + BATCH] for n in range(0, len(pairs), BATCH)]
-    with ThreadPoolExecutor(workers or None) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(workers or None) as pool:
         done = list(pool.map(lambda batch: _confirm(thumbs, batch), batches))
     if not done:
         return np.zeros(0, bool), np.zeros(0)
@@ -128,6 +132,8 @@ def _confirm(thumbs: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndar
     one = np.where(pairs[:, 2, None, None, None] == 1, one[:, :, ::-1], one)
     shift, peak = align(one, other)
     worth = peak >= WORTH
+    if not worth.any():
+        return worth, np.zeros(len(pairs))
     match = compare(one[worth], other[worth], shift[worth])
     same, similarity = np.zeros(len(pairs), bool), np.zeros(len(pairs))
     same[worth] = copies(match)

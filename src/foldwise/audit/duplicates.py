@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldwise.audit.confirm import confirmed, confirmed_by_detail, detail, luminance
 from foldwise.audit.descriptors import candidates
-from foldwise.audit.scan import SIDE, Scan, pixels, progress, scan
+from foldwise.audit.scan import SIDE, Scan, pixels, progress, scan, threadpool_limits
 
 PLAIN = 1.0  # deviation of fine structure (0..255) below which an image has none to compare
 LARGE = 64  # pixels of the shorter side from which on pairs are compared in detail
@@ -57,7 +57,8 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
             f"comparing {len(single):,} images with one another: about {minutes:.0f} minutes",
             file=sys.stderr,
         )
-    pairs = candidates(thumbs)
+    with threadpool_limits(workers or None):
+        pairs = candidates(thumbs)
     same, similarity = confirmed(thumbs, pairs, workers)
     pairs, similarity = pairs[same], similarity[same]
     kept = _in_detail(found.facts, single[pairs[:, :2]], pairs[:, 2] == 1, workers)
@@ -84,7 +85,11 @@ def _in_detail(
 
     kept = np.ones(len(places), bool)
     chosen = np.flatnonzero(large)
-    with ThreadPoolExecutor(workers or None) as pool, progress(len(chosen), "pairs seen") as step:
+    with (
+        threadpool_limits(1),
+        ThreadPoolExecutor(workers or None) as pool,
+        progress(len(chosen), "pairs seen") as step,
+    ):
         for n, answer in zip(chosen, pool.map(agree, chosen.tolist()), strict=True):
             kept[n] = answer
             step(1)

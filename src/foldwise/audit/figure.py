@@ -58,7 +58,13 @@ def _sizes(axes: Any, rows: pd.DataFrame, found: Scan) -> None:
             sizes = here.groupby(["width", "height"]).size().reset_index(name="n")
             area = 15 + 150 * sizes["n"] / max(len(facts), 1)
             axes.scatter(
-                sizes["width"], sizes["height"], area, colour, marker, alpha=0.6, label=part
+                sizes["width"],
+                sizes["height"],
+                s=area,
+                c=colour,
+                marker=marker,
+                alpha=0.6,
+                label=part,
             )
         if facts["width"].max() > 4 * facts["width"].median():
             axes.set(xscale="log", yscale="log")

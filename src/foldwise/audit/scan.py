@@ -17,8 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from foldwise.images.decode import UnreadableImage, decode
+
+__all__ = ["SIDE", "Scan", "pixels", "progress", "scan", "threadpool_limits"]
 
 SIDE = 32  # pixels of a thumbnail's side: what duplicates are looked for in
 LOOK = 256  # pixels: larger images are made this small before their statistics are taken

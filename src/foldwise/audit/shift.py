@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.audit.scan import CONTENT, Scan
+from foldwise.audit.scan import CONTENT, Scan, threadpool_limits
 
 ROWS = 20_000  # rows that classifiers look at; of more, a sample (and the result says so)
 FOLDS = 5
@@ -18,6 +18,8 @@ ENOUGH = 10  # rows a class needs to take part
 LABELS = 20  # most frequent labels of a multilabel competition, each looked at alone
 
 
+# Small trees on small tables: threads would wait for one another longer than they work.
+@threadpool_limits.wrap(limits=1)
 def adversarial(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
     """Adversarial validation: can a classifier tell train from test images?
 
@@ -106,6 +108,7 @@ def _codes(texts: pd.Series) -> np.ndarray:
     return np.array([zlib.crc32(str(text).encode()) % 9973 for text in texts], float)
 
 
+@threadpool_limits.wrap(limits=1)
 def leaks(found: Scan, labels: list[str], task: str, names: list[str]) -> dict[str, Any]:
     """What besides the picture tells the label of train rows.
 
@@ -203,8 +206,8 @@ def _targets(labels: np.ndarray, task: str) -> list[tuple[str, np.ndarray]]:
         return [(n, t) for n, t in found if ENOUGH <= t.sum() <= len(t) - ENOUGH][:LABELS]
     if task == "regression":
         numbers = pd.Series(labels).astype(float)
-        codes = pd.qcut(numbers.rank(method="first"), 5, labels=False).to_numpy(int)
-        return [("", codes)] if len(labels) >= 5 * ENOUGH else []
+        codes = pd.qcut(numbers, 5, labels=False, duplicates="drop").to_numpy(int)
+        return [("", codes)] if len(np.unique(codes)) > 1 and len(labels) >= 5 * ENOUGH else []
     codes, _ = pd.factorize(labels)
     codes = np.where(np.bincount(codes, minlength=1)[codes] >= ENOUGH, codes, -1)
     return [("", codes)] if len(np.unique(codes[codes >= 0])) > 1 else []
