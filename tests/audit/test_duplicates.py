@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from audit.conftest import drawing, jpeg
+from foldwise.audit.confirm import align, mirrored, spectrum
 from foldwise.audit.descriptors import invariant_features
 from foldwise.audit.duplicates import duplicate_groups, duplicates
 from foldwise.audit.scan import scan
@@ -101,3 +102,18 @@ def test_features_are_the_same_for_mirror_images() -> None:
     one, other = invariant_features(thumbs), invariant_features(thumbs[:, :, ::-1])
     np.testing.assert_allclose(one, other, atol=0.02)
     assert np.abs(one[0] - one[1]).max() > 1
+
+
+def test_the_spectrum_of_a_mirror_image() -> None:
+    thumbs = np.stack([cv2.resize(drawing(n), (32, 32)) for n in range(4)])
+    wanted = spectrum(thumbs[:, :, ::-1])
+    np.testing.assert_allclose(mirrored(spectrum(thumbs)), wanted, atol=1e-4)
+    assert np.abs(wanted - spectrum(thumbs)).max() > 0.1
+
+
+def test_alignment_tells_the_shift() -> None:
+    thumbs = np.stack([cv2.resize(drawing(n), (32, 32)) for n in range(4)])
+    moved = np.stack([shifted(thumb, 3, -2) for thumb in thumbs])
+    shift, correlation = align(spectrum(thumbs), spectrum(moved))
+    np.testing.assert_allclose(shift, [[-2, 3]] * 4, atol=0.25)
+    assert (correlation > 0.6).all()
