@@ -146,13 +146,13 @@ def candidates(thumbs: np.ndarray) -> np.ndarray:
     )
     every -= every.mean(0)
     directions, near = fit(thumbs, part_features, 1.5, KEPT[1])
-    projection = _projection(directions)
-    every_part = (_parts(thumbs[n : n + BATCH], projection) for n in batches)
+    parts_of = _parts_by(directions, len(thumbs))
+    every_part = (parts_of(thumbs[n : n + BATCH]) for n in batches)
     middles = np.concatenate([parts[:, :, 4] for parts in every_part])
     found = [np.zeros((0, 3), np.int64)]
     for top in batches:
         first, second = _close(every, top, wide)
-        parts = _parts(thumbs[top : top + BATCH], projection)
+        parts = parts_of(thumbs[top : top + BATCH])
         found.append(_closer(first, second, parts, top, middles, near))
     return np.concatenate(found)
 
@@ -181,24 +181,31 @@ def _close(every: np.ndarray, top: int, radius: float) -> tuple[np.ndarray, np.n
     return first, second
 
 
-def _projection(directions: np.ndarray) -> np.ndarray:
-    """float32 (3072, dimensions * 18): pixels to the descriptors of the parts, which are linear."""
+def _parts(images: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """float32 (n, dimensions, 18): 9 parts as they are, the middle one fifth, and 9 mirrored."""
     corners = [MIDDLE + step * STEP for step in (-1, 0, 1)]
-    side = PART + 2 * MIDDLE
-    pixels = np.eye(side * side * 3, dtype=np.float32).reshape(-1, side, side, 3)
     parts = [
-        part_features(pixels, top, left, mirrored) @ directions
+        part_features(images, top, left, mirrored) @ directions
         for mirrored in (False, True)
         for top in corners
         for left in corners
     ]
-    return np.stack(parts, axis=2).reshape(len(pixels), -1)
+    return np.stack(parts, axis=2)
 
 
-def _parts(thumbs: np.ndarray, projection: np.ndarray) -> np.ndarray:
-    """float32 (n, dimensions, 18): 9 parts as they are, the middle one fifth, and 9 mirrored."""
-    flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
-    return (flat @ projection).reshape(len(thumbs), -1, 18)
+def _parts_by(directions: np.ndarray, images: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The same as a function of thumbnails: for many images one product, as parts are linear."""
+    if images < BATCH:
+        return lambda thumbs: _parts(thumbs, directions)
+    side = PART + 2 * MIDDLE
+    pixels = np.eye(side * side * 3, dtype=np.float32).reshape(-1, side, side, 3)
+    projection = _parts(pixels, directions).reshape(len(pixels), -1)
+
+    def product(thumbs: np.ndarray) -> np.ndarray:
+        flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
+        return (flat @ projection).reshape(len(thumbs), -1, 18)
+
+    return product
 
 
 def _closer(
