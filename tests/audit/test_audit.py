@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 from audit.conftest import drawing, jpeg
 from foldwise.audit.audit import audit, finite
 from foldwise.competition.layout import CompetitionData
+from helpers import Ended
 
 Make = Callable[..., CompetitionData]
 
@@ -92,8 +94,7 @@ def test_tasks(competition: Make, tmp_path: Path) -> None:
     data = competition(train, {})
 
     def with_task(task: str) -> dict:
-        object.__setattr__(data, "task", task)  # frozen, and without a task as yet
-        return look(data, tmp_path)
+        return look(replace(data, targets=replace(data.targets, task=task)), tmp_path)
 
     regression = with_task("regression")
     assert [c["b"]["id"] for c in regression["conflicts"]] == ["far"]
@@ -102,6 +103,20 @@ def test_tasks(competition: Make, tmp_path: Path) -> None:
     data.train["label"] = ["a|b", "a", "b", "", "a|b", "a"]
     multilabel = with_task("multilabel")
     assert multilabel["balance"]["counts"] == {"a": 4, "b": 3} and multilabel["conflicts"] == []
+
+
+def test_of_several_numbers_the_first_counts(home: Path, foldwise: Callable[..., Ended]) -> None:
+    folder = home / "input" / "x"
+    (folder / "train").mkdir(parents=True)
+    rows = ["id,x,y"]
+    for n in range(6):
+        (folder / "train" / f"{n}.jpg").write_bytes(jpeg(drawing(n // 2 if n < 2 else n), 90 - n))
+        rows.append(f"{n},{n + 0.5},{10 - n}")
+    (folder / "train.csv").write_text("\n".join(rows))
+    ended = foldwise("audit", "competition=x", "competition.columns.label=x,y")
+    assert ended.code == 0 and "1 pair of duplicates in train with different labels" in ended.out
+    assert (folder / "audit.png").read_bytes().startswith(b"\x89PNG")
+    assert foldwise("audit", "competition=x", "competition.columns.label=x,y").code == 0
 
 
 def test_finite() -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from PIL import Image
 
 from audit.conftest import drawing, jpeg
+from foldwise import containers
 from foldwise.audit import scan as scans
 from foldwise.audit.scan import pixels, scan
+from foldwise.containers import JOINED
 
 RAMP = np.linspace(0, 255, 40 * 30).reshape(40, 30).astype(np.uint8)
 
@@ -54,21 +55,20 @@ def test_broken_and_missing_files_are_noted(tmp_path: Path) -> None:
     assert all(found.facts["problem"][[0, 1, 2, 4]])
 
 
-def test_images_in_containers_have_pixels_and_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        scans, "decode", lambda file, channels: drawing(int(file.rsplit("#", 1)[1]))
-    )
-    found = scan(["/x/a.csv#3", "/x/train.npz#x_train#4"], 1)
+def test_images_in_containers_have_pixels_and_no_header(tmp_path: Path) -> None:
+    names = containers.keep(tmp_path / "train.npz", "x_train", np.stack([drawing(3), drawing(4)]))
+    names += containers.keep(tmp_path / "t.parquet", "", [jpeg(drawing(3))])
+    found = scan(names, 1)
     assert found.whole.all()
     assert found.facts[["bytes", "mtime", "quality", "orientation"]].isna().all(axis=None)
     assert found.facts["format"].isna().all()
-    assert found.facts["digest"].nunique() == 2
+    assert found.facts["digest"].nunique() == 3
 
 
 def test_rows_of_several_images(tmp_path: Path) -> None:
     for n in range(2):
         cv2.imwrite(str(tmp_path / f"{n}.png"), drawing(n))
-    both = f"{tmp_path / '0.png'}|{tmp_path / '1.png'}"
+    both = JOINED.join([f"{tmp_path / '0.png'}", f"{tmp_path / '1.png'}"])
     assert pixels(both).shape == (96, 48, 3)
     facts = scan([both, str(tmp_path / "0.png")], 1).facts
     assert facts["bytes"][0] > facts["bytes"][1]

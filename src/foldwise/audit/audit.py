@@ -1,6 +1,7 @@
 """What is wrong with a competition's data: a table on the screen, audit.json and audit.png."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def audit(data: CompetitionData, folder: Path, workers: int) -> dict[str, Any]:
     - shift: see foldwise.audit.shift.adversarial. leaks: see foldwise.audit.shift.leaks
     - findings: alarm (3 first of all … 1 good to know), what, do, examples
     """
-    task = str(getattr(data, "task", "multiclass"))
+    task = data.task
+    if task == "regression" and len(data.classes) > 1:  # of several numbers the first
+        first = [f"{value:g}" for value in data.targets.values[:, 0]]
+        data = replace(data, train=data.train.assign(label=first))
     rows = all_rows(data)
     found = scan(rows["file"].tolist(), workers)
     train = (rows["part"] == "train").to_numpy()

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-from foldwise.audit.scan import threadpool_limits
+from threadpoolctl import threadpool_limits
 
 REACH = 6  # the furthest shift: a sixth of the side, 5 pixels of a thumbnail's 32
 CLOSE = 96  # pixels a side: photographs are compared again at this size

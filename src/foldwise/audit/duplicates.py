@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from foldwise.audit.confirm import confirmed, confirmed_by_detail, detail, luminance
 from foldwise.audit.descriptors import candidates
-from foldwise.audit.scan import SIDE, Scan, pixels, progress, scan, threadpool_limits
+from foldwise.audit.scan import SIDE, Scan, pixels, scan
+from foldwise.bar import counted
 
 PLAIN = 1.0  # deviation of fine structure (0..255) below which an image has none to compare
 LARGE = 64  # pixels of the shorter side from which on pairs are compared in detail
@@ -88,7 +90,7 @@ def _in_detail(
     with (
         threadpool_limits(1),
         ThreadPoolExecutor(workers or None) as pool,
-        progress(len(chosen), "pairs seen") as step,
+        counted(len(chosen), "pairs compared") as step,
     ):
         for n, answer in zip(chosen, pool.map(agree, chosen.tolist()), strict=True):
             kept[n] = answer

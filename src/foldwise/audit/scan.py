@@ -2,14 +2,9 @@
 
 import hashlib
 import io
-import re
-import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from foldwise import containers
+from foldwise.bar import counted
+from foldwise.containers import JOINED
 from foldwise.images.decode import UnreadableImage, decode
-
-__all__ = ["SIDE", "Scan", "pixels", "progress", "scan", "threadpool_limits"]
 
 SIDE = 32  # pixels of a thumbnail's side: what duplicates are looked for in
 LOOK = 256  # pixels: larger images are made this small before their statistics are taken
@@ -81,7 +76,7 @@ def scan(files: list[str], workers: int) -> Scan:
         warnings.simplefilter("ignore")  # Pillow on large images and odd tags: we only ask sizes
         work = [pool.submit(part, start) for start in starts]
         try:
-            with progress(len(files), "images read") as advance:
+            with counted(len(files), "images read") as advance:
                 for done in work:
                     facts += done.result()
                     advance(len(done.result()))
@@ -115,26 +110,16 @@ def look(file: str, thumb: np.ndarray) -> dict[str, Any]:
 def pixels(file: str) -> np.ndarray:
     """uint8 (h, w, 3). The images of a row that has several lie one below the other, so that the
     mirror image of the whole is that of each."""
-    parts = [decode(part, 3) for part in parts_of(file)]
+    parts = [decode(part, 3) for part in file.split(JOINED)]
     height, width = parts[0].shape[:2]
     same = [part if part.shape[:2] == (height, width) else cv2.resize(part, (width, height))
             for part in parts]  # fmt: skip
     return np.vstack(same) if len(same) > 1 else same[0]
 
 
-def parts_of(file: str) -> list[str]:
-    """The images of a row: usually one, else several joined by '|'."""
-    return [file] if "|" not in file or Path(file).is_file() else file.split("|")
-
-
-def in_container(file: str) -> bool:
-    """Whether this is an image inside a table or an array, such as train.csv#17."""
-    return re.search(r"#\d+$", file) is not None
-
-
 def header(file: str) -> dict[str, Any]:
     """What the file says, its pixels untouched; nothing for an image inside a container."""
-    parts = [part for part in parts_of(file) if not in_container(part)]
+    parts = [part for part in file.split(JOINED) if containers.read(part) is None]
     if not parts:
         return {"content_digest": ""}
     try:
@@ -186,23 +171,3 @@ def content(image: np.ndarray) -> dict[str, float]:
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     values = [*means, *deviations, saturation, edges[0, 0], counts[0], counts[-1], len(encoded)]
     return dict(zip(CONTENT, map(float, values), strict=True))
-
-
-@contextmanager
-def progress(total: int, what: str) -> Iterator[Any]:
-    """Gives a function to call with the number just done: a bar, or a line now and then."""
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        with tqdm(total=total, desc=what, leave=False) as bar:
-            yield bar.update
-        return
-    state = {"done": 0, "said": time.monotonic()}
-
-    def advance(number: int) -> None:
-        state["done"] += number
-        if time.monotonic() - state["said"] > 10:
-            state["said"] = time.monotonic()
-            print(f"{state['done']:,} of {total:,} {what}", file=sys.stderr, flush=True)
-
-    yield advance

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
-from foldwise.audit.scan import CONTENT, Scan, threadpool_limits
+from foldwise.audit.scan import CONTENT, Scan
 
 ROWS = 20_000  # rows that classifiers look at; of more, a sample (and the result says so)
 FOLDS = 5
