@@ -1,6 +1,6 @@
 """What the audit finds of what was planted, with its time.
 
-    .venv/bin/python tests/benchmarks/bench_audit.py FOLDER [--planted 500] [--keep DIR]
+    .venv/bin/python tests/benchmarks/bench_audit.py FOLDER [--planted 500] [--seed 0] [--keep DIR]
 
 FOLDER is a competition laid out under input/, for instance input/cifar10. In a copy of it, copies
 of N train images each are hidden, resized (0.5 to 2 times), recompressed (quality 30 to 90),
@@ -9,7 +9,7 @@ the test part; N more, recompressed, in the train part with another label; and b
 end of each train file, so that its size tells the label. Recall is the share of the hidden copies
 found beside their source. Precision is that among the found pairs with a hidden copy in them; a
 copy's pairs with a natural duplicate of its source, or with another's copy, are counted apart, as
-are all pairs without a hidden copy. The seed is fixed.
+are all pairs without a hidden copy.
 """
 
 import argparse
@@ -56,9 +56,11 @@ def changed(file: Path, kind: str, rng: np.random.Generator) -> tuple[bytes, str
     return cv2.imencode(".jpg", image, [QUALITY, quality])[1].tobytes(), ".jpg"
 
 
-def plant(data: layout.CompetitionData, folder: Path, number: int, leak: bool) -> pd.DataFrame:
+def plant(
+    data: layout.CompetitionData, folder: Path, number: int, leak: bool, seed: int
+) -> pd.DataFrame:
     """Writes the copy with what is hidden in it; returns columns id, source, kind, part."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     number = min(number, len(data.train))
     every = len(data.train)  # each kind has sources of its own where there are enough rows
     own = number * len(KINDS) <= every
@@ -142,6 +144,7 @@ def main() -> None:
     parser.add_argument("--planted", type=int, default=500, help="copies of each kind")
     parser.add_argument("--keep", help="where audit.json and audit.png of the copy go")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of what is planted")
     parser.add_argument("--no-leak", action="store_true", help="leave the file sizes alone")
     options = parser.parse_args()
     from foldwise.audit.audit import audit
@@ -149,7 +152,7 @@ def main() -> None:
     data = layout.load(compose([f"competition={Path(options.folder).resolve()}"]))
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "copy"
-        hidden = plant(data, copy, options.planted, not options.no_leak)
+        hidden = plant(data, copy, options.planted, not options.no_leak, options.seed)
         planted = layout.load(compose([f"competition={copy}"]))
         out = Path(options.keep) if options.keep else Path(temporary) / "out"
         before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

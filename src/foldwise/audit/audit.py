@@ -31,8 +31,8 @@ def audit(data: CompetitionData, folder: Path, workers: int) -> dict[str, Any]:
     - images: train, test (rows with an image), missing (test rows without one), sizes {train,
       test}: different, frequent, width and height (0, 5, 50, 95, 100 %), formats, modes
     - balance: counts {label: rows}, quantiles for regression
-    - broken: images, with reason. odd: {tiny, constant, elongated, rotated, unusual: images, with
-      what}
+    - broken: images, with reason. odd: {tiny, huge, constant, elongated, rotated, unusual: images,
+      with what}
     - duplicates: counts {train, test, across: {exact, near, mirrored: pairs}}, pairs: a, b, kind,
       similarity 0..1, labels_differ (null unless both have one); of several images with the same
       pixels each is paired with the first. groups: lists of images, also duplicates of duplicates

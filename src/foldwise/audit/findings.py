@@ -126,6 +126,7 @@ def _odd(result: dict[str, Any]) -> list[dict[str, Any]]:
     advice = {
         "constant": (2, "of one colour throughout", "their labels are noise: leave them out"),
         "tiny": (2, "much smaller than the others", "look at them: thumbnails, cut-outs, icons?"),
+        "huge": (1, "much larger than the others", "look at them: whole scenes, scans?"),
         "elongated": (1, "of an odd shape", "squeezing them into a square distorts them"),
         "rotated": (1, "with an EXIF rotation", "nothing: it is applied when decoding"),
         "unusual": (1, "of an unusual format or mode", "are they from another source?"),

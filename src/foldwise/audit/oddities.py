@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 TINY = 16  # pixels of the shorter side, where the median image is at least twice as large
+HUGE = 8.0  # times the median of the shorter side
 LONG = 3.0  # times the median of the longer side over the shorter
 SMALL_PART = 0.05  # share of the images up to which a format or a mode is called unusual
 
@@ -19,10 +20,11 @@ def broken(facts: pd.DataFrame) -> pd.Series:
 def odd(facts: pd.DataFrame) -> dict[str, list[tuple[int, str]]]:
     """{what is odd: [(position, in words)]} of the images that decode.
 
-    tiny: shorter side under 16 pixels and under half the median, or under a quarter of it.
-    constant: one colour throughout. elongated: three times as elongated as the median image.
-    rotated: an EXIF orientation other than 1 (which decoding applies). unusual: a format or mode
-    (palette, gray, alpha, 16 bits, …) that at most 5 % of the images have.
+    tiny: shorter side under 16 pixels and under half the median, or under a quarter of it. huge:
+    shorter side over eight times the median. constant: one colour throughout. elongated: three
+    times as elongated as the median image. rotated: an EXIF orientation other than 1 (which
+    decoding applies). unusual: a format or mode (palette, gray, alpha, 16 bits, …) that at most 5 %
+    of the images have.
     """
     whole = facts[facts["problem"] == ""]
     if whole.empty:
@@ -37,6 +39,7 @@ def odd(facts: pd.DataFrame) -> dict[str, list[tuple[int, str]]]:
     words = pd.Series(size, index=whole.index)
     found = {
         "tiny": [(n, words[n]) for n in whole.index[tiny]],
+        "huge": [(n, words[n]) for n in whole.index[short > HUGE * typical]],
         "constant": [(n, words[n]) for n in whole.index[spread < 0.5]],
         "elongated": [(n, words[n]) for n in whole.index[ratio > LONG * usual]],
         "rotated": [(n, f"orientation {whole['orientation'][n]:.0f}") for n in whole.index[turned]],
