@@ -13,7 +13,7 @@ from foldwise.audit.scan import CONTENT, Scan
 ROWS = 20_000  # rows that classifiers look at; of more, a sample (and the result says so)
 FOLDS = 5
 FEWEST = 20  # rows on each side below which nothing can be said
-TELLS, SURE = 0.05, 5.0  # skill (0 chance, 1 certain) and z from which on a feature is a leak
+TELLS, SURE = 0.03, 5.0  # skill (0 chance, 1 certain) and z from which on a feature is a leak
 SHUFFLES = 5
 ENOUGH = 10  # rows a class needs to take part
 LABELS = 20  # most frequent labels of a multilabel competition, each looked at alone
@@ -121,7 +121,7 @@ def leaks(found: Scan, labels: list[str], task: str, names: list[str]) -> dict[s
     of a multilabel competition the most frequent labels are looked at one by one.
 
     Returns tested (feature, skill, z: deviations above the shuffled labels' mean), found: those of
-    them with a skill of at least 0.05 and z of at least 5, strongest first, rows and of_rows.
+    them with a skill of at least TELLS and a z of at least SURE, strongest first, rows and of_rows.
     """
     rows = _sample(len(labels), ROWS, np.random.default_rng(0))
     rows = rows[found.whole[rows]]
