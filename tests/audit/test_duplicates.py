@@ -117,3 +117,18 @@ def test_alignment_tells_the_shift() -> None:
     shift, correlation = align(spectrum(thumbs), spectrum(moved))
     np.testing.assert_allclose(shift, [[-2, 3]] * 4, atol=0.25)
     assert (correlation > 0.6).all()
+
+
+def test_digits_that_look_alike_are_not_copies(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    images = np.rint(load_digits().images[:500] * (255 / 16)).astype(np.uint8)
+    named = {f"{n}.png": cv2.imencode(".png", image)[1].tobytes() for n, image in enumerate(images)}
+    files = write(tmp_path, named | {"copy.png": named["7.png"]})
+    files += write(
+        tmp_path, {"large.png": cv2.imencode(".png", cv2.resize(images[9], (16, 16)))[1].tobytes()}
+    )
+    found = duplicates(scan(files, 2), 2)
+    pairs = set(zip(found["a"], found["b"], strict=True))
+    assert (7, 500) in pairs and (9, 501) in pairs
+    assert len(pairs) <= 8  # and not hundreds

@@ -16,6 +16,7 @@ from foldwise.bar import counted
 
 PLAIN = 1.0  # deviation of fine structure (0..255) below which an image has none to compare
 LARGE = 64  # pixels of the shorter side from which on pairs are compared in detail
+MANY, SURE = 0.1, 0.98  # share of images with a twin, and similarity: see _least
 BIG = 200_000  # images; from here on the search's time is announced
 
 
@@ -41,7 +42,8 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
     kind: `exact` (the same pixels, whatever the bytes), `near` or `mirrored`. Of images with the
     same pixels only the first is compared with the others, and each of them is paired with that
     first one. Images without structure (constant, a smooth gradient) have only exact
-    duplicates: nothing tells whether two of them are one.
+    duplicates: nothing tells whether two of them are one; and of simple images that are all alike
+    (digits) only those that agree almost in every pixel are duplicates.
     """
     digests = found.facts["digest"].to_numpy()
     first: dict[str, int] = {}
@@ -64,6 +66,8 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
     same, similarity = confirmed(thumbs, pairs, workers)
     pairs, similarity = pairs[same], similarity[same]
     kept = _in_detail(found.facts, single[pairs[:, :2]], pairs[:, 2] == 1, workers)
+    pairs, similarity = pairs[kept], similarity[kept]
+    kept = similarity >= _least(pairs, similarity, len(single))
     for (i, j, mirrored), value in zip(pairs[kept], similarity[kept], strict=True):
         kind = "mirrored" if mirrored else "near"
         rows.append((single[i], single[j], kind, round(float(value), 4)))
@@ -71,6 +75,17 @@ def duplicates(found: Scan, workers: int) -> pd.DataFrame:
     places = frame[["a", "b"]].to_numpy(int).reshape(-1, 2)
     frame["a"], frame["b"] = places.min(1), places.max(1)
     return frame.sort_values(["a", "b"], ignore_index=True)
+
+
+def _least(pairs: np.ndarray, similarity: np.ndarray, images: int) -> float:
+    """The similarity that a duplicate needs where images are of one simple kind, else 0.
+
+    Digits and letters all look like one another: many have a "twin", and few twins are as alike as
+    copies are. Frames of a film have as many twins, and these are as alike as copies.
+    """
+    twins = len(np.unique(pairs[:, :2])) / max(images, 1)
+    alike = float((similarity >= SURE).mean()) if len(similarity) else 1.0
+    return SURE if twins > MANY and alike < 0.5 else 0.0
 
 
 def _in_detail(
