@@ -82,6 +82,31 @@ def audit(words: list[str]) -> int:
     return 0
 
 
+def images(words: list[str]) -> int:
+    action = words[0] if words and "=" not in words[0] else ""
+    if action not in ("pack", "clean"):
+        raise UsageError(
+            f"images {action}: say images pack or images clean{nearest(action, ('pack', 'clean'))}"
+        )
+    config = compose.compose(laid_out(words[1:]))
+    from foldwise.competition import layout
+    from foldwise.competition.folder import existing_folder, packs_of
+    from foldwise.files import shown
+
+    if action == "clean":
+        from foldwise.images.pack import clean
+
+        folder = packs_of(existing_folder(config.competition.slug))
+        print(f"{clean(folder) / 2**20:,.0f} MB freed in {shown(folder)}")
+        return 0
+    from foldwise.training.sources import make_packs
+
+    for part, pack, folder in make_packs(config, layout.load(config)):
+        size, shape = pack.pixels.nbytes / 2**20, " x ".join(map(str, pack.pixels.shape))
+        print(f"{part}: {shape}, {size:,.0f} MB in {shown(folder)}")
+    return 0
+
+
 def download(words: list[str]) -> int:
     given = own_keys("download", words, required=("competition", "from"))
     from pathlib import Path
@@ -126,6 +151,11 @@ VERBS = {
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
     ),
     "audit": Verb("what is wrong with a competition's data", audit, config=True),
+    "images": Verb(
+        "images pack decodes a competition's images once; images clean deletes that",
+        images,
+        config=True,
+    ),
     "download": Verb(
         "lay a competition's files out under input/",
         download,

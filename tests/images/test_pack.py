@@ -148,3 +148,17 @@ def test_packed_and_not_gives_the_same_bytes(
             (home / "oof" / n / "fold0" / file).read_bytes() for n in ("off", "on", "auto")
         ]
         assert others == [one, one], file
+
+
+def test_pack_and_clean_by_command(pets: Path, foldwise: Callable[..., Ended]) -> None:
+    ended = foldwise("images", "pack", "competition=pets", "images.size=10")
+    assert ended.code == 0, ended.err
+    assert "train: 60 x 10 x 10 x 3, 0 MB in input/pets/packed" in ended.out
+    assert len(list((pets / "packed").glob("*.u8"))) == 2
+    (pets / "train" / "tr003.png").write_bytes(b"no image")
+    ended = foldwise("images", "pack", "competition=pets", "images.size=10")
+    assert ended.code == 1 and "1 images do not decode: input/pets/train/tr003.png" in ended.err
+    assert foldwise("images", "clean", "competition=pets").code == 0
+    assert not (pets / "packed").exists()
+    ended = foldwise("images", "packs", "competition=pets")
+    assert ended.code == 2 and "did you mean 'pack'?" in ended.err

@@ -3,28 +3,22 @@
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.corrections import TrainingTargets, training_targets
-from foldwise.competition.folder import packs_of
 from foldwise.competition.folds import FrozenFolds, frozen_folds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
 from foldwise.competition.submission import check_submission, sample_is_labels
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
-from foldwise.files import home, shown, write_text
-from foldwise.images.decode import find_broken, native_channels, native_size, threads
-from foldwise.images.load import Images, open_images
-from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
+from foldwise.errors import Interrupted, UsageError, first_few
+from foldwise.images.decode import threads
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.prediction.tta import views_of
@@ -32,6 +26,7 @@ from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
+from foldwise.training.sources import decide_look, open_sources
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -56,7 +51,7 @@ def train(config: Config) -> None:
     _refuse_unfit(config)
     beginning(config, folds[0], 1, device)  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
-    sources = None if done.issuperset(folds) else _sources(config, data, device)
+    sources = None if done.issuperset(folds) else open_sources(config, data, device)
     run.begin(config, split.hash, folds)
     try:
         waiting = [k for k in folds if k not in run.finished()]
@@ -96,10 +91,7 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
         settings.metric = automatic_metric(data.task, sample_is_labels(data))
     if config.loss.name == "auto":
         config.loss.name = LOSS_OF_TASK[data.task]
-    if not config.model.in_chans:
-        config.model.in_chans = native_channels(data.train["file"].tolist())
-    if not config.images.size:
-        config.images.size = native_size(data.train["file"].tolist())
+    decide_look(config, data)
     if config.model.name == "auto":
         config.model.name = automatic_model(config.images.size)
     if config.train.precision == "auto":
@@ -121,98 +113,6 @@ def _refuse_unfit(config: Config) -> None:
     metric_of(settings.metric, settings)
     watched(settings)
     thresholds(settings)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The images of the train and test rows, and the test rows (int64) that have a usable one."""
-
-    train: Images
-    test: Images | None
-    usable: np.ndarray
-
-
-def _sources(config: Config, data: CompetitionData, device: torch.device) -> Sources:
-    """All images, packed where that is worth it, and decoded once to see that they can be.
-
-    Raises FoldwiseError naming the images that do not decode.
-    """
-    train = data.train["file"].tolist()
-    test = [] if data.test is None else data.test["file"].tolist()
-    look = Look(config.images.size, config.model.in_chans, config.images.clahe)
-    workers, debug = threads(config.images.workers), config.debug
-    folder = None if debug else _pack_folder(config, data, look, len(train) + len(test))
-    packs = [open_pack(names, look, folder, workers) if folder else None for names in (train, test)]
-    usable = _usable_test_rows(config, data, packs)
-    resident = 0.0 if debug else config.images.resident_gb
-    images = open_images(train, look, device, workers, resident, packs[0])
-    others: Images | None = None
-    if data.test is not None:
-        others = open_images(test, look, device, workers, 0.0, packs[1])
-    return Sources(images, others, usable)
-
-
-def _pack_folder(config: Config, data: CompetitionData, look: Look, count: int) -> Path | None:
-    """Where packs go; None where images.pack is off, or where auto finds them of little use."""
-    setting, size = config.images.pack, count * look.bytes
-    if setting == "off":
-        return None
-    if setting != "auto":
-        return Path(setting).expanduser()
-    folder = packs_of(data.folder)
-    if size < WORTH:
-        return None
-    if not room_for(folder, size):
-        print(
-            f"no room in {shown(folder)} for {size / 2**30:.1f} GB of decoded images: they are "
-            "decoded anew in every epoch (images.pack=PATH packs them elsewhere)",
-            file=sys.stderr,
-        )
-        return None
-    return folder
-
-
-def _usable_test_rows(
-    config: Config, data: CompetitionData, packs: list[Pack | None]
-) -> np.ndarray:
-    """Positions of the test rows with an image that decodes.
-
-    Raises FoldwiseError naming the images that do not decode.
-    """
-    train = data.train["file"].tolist()
-    test = [] if data.test is None else data.test["file"].tolist()
-    if config.debug:  # two batches of everything: their own images tell
-        return np.array([n for n, path in enumerate(test) if path], np.int64)
-    if packs[0] and packs[1]:
-        broken = {train[n]: reason for n, reason in packs[0].broken.items()}
-        broken |= {test[n]: reason for n, reason in packs[1].broken.items() if test[n]}
-    else:
-        memory = data.folder / ".images-decode"
-        names = [*train, *filter(None, test)]
-        broken = find_broken(names, threads(config.images.workers), memory)
-    fatal = broken
-    if config.images.broken == "prior":
-        wanted = set(train)
-        fatal = {path: reason for path, reason in broken.items() if path in wanted}
-    if fatal:
-        _refuse(config, fatal)
-    if broken:
-        print(f"{len(broken)} test images do not decode and get the class prior", file=sys.stderr)
-    return np.array([n for n, path in enumerate(test) if path and path not in broken], np.int64)
-
-
-def _refuse(config: Config, broken: dict[str, str]) -> None:
-    names = [f"{shown(Path(path))} {reason}" for path, reason in broken.items()]
-    everything = ""
-    if len(names) > 20:
-        listing = home() / "broken-images.txt"
-        write_text(listing, "\n".join(names) + "\n")
-        everything = f" (all of them in {shown(listing)})"
-    raise FoldwiseError(
-        f"{len(names)} images do not decode: {first_few(names, 20)}{everything}; restore them, "
-        "or delete them and use images.missing=drop; broken test images alone can get "
-        "the class prior with images.broken=prior"
-    )
 
 
 def _announce(
