@@ -60,7 +60,8 @@ class GridHead(nn.Module):
     """Two linear layers on a map that is pooled to a grid, so that any image size fits them.
 
     Pooling to (grid, grid), flattening, linear to ``hidden``, activation, dropout, linear.
-    ``num_features`` is the width before the last layer, as in timm's heads.
+    ``num_features`` is the width before the last layer, as in timm's heads; ``pool_type=""``: the
+    maps are of the grid's size already.
     """
 
     def __init__(

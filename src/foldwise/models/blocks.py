@@ -91,22 +91,33 @@ class SpatialAttention(nn.Module):
 class GeM(nn.Module):
     """Generalized-mean pooling (Radenović et al., 2018): the p-th root of the mean of x^p.
 
-    1 is the average, infinity the maximum; p is learned, from 3. In float32 whatever the
-    precision: cubes overflow in fp16. ``dims``: the two sides of the map.
+    1 is the average, infinity the maximum; p is learned, from 3. (batch, channels, height, width)
+    -> (batch, channels, size, size). In float32 whatever the precision: cubes overflow in fp16.
+    ``sides``: for maps with channels last, their dimensions; then -> (batch, 1, 1, channels), or
+    (batch, channels) without ``keepdim``.
     """
 
-    def __init__(self, dims: tuple[int, int] = (2, 3), keepdim: bool = True) -> None:
+    def __init__(
+        self,
+        size: int | tuple[int, int] = 1,
+        sides: tuple[int, int] | None = None,
+        keepdim: bool = True,
+    ) -> None:
         super().__init__()
         self.p = nn.Parameter(torch.full((1,), 3.0))
-        self.dims, self.keepdim = dims, keepdim
+        self.size, self.sides, self.keepdim = size, sides, keepdim
 
     @classmethod
     def like(cls, pool: nn.Module) -> "GeM":
-        """In the place of one of timm's global poolings, whose maps may have channels last."""
+        """What takes the place of one of timm's poolings."""
         if isinstance(pool, FastAdaptiveAvgPool):
-            return cls(tuple(pool.dim), keepdim=not pool.flatten)
-        return cls()
+            return cls(sides=tuple(pool.dim), keepdim=not pool.flatten)
+        return cls(getattr(pool, "output_size", 1))
 
     def forward(self, x: Tensor) -> Tensor:
         powers = x.float().clamp(min=1e-6).pow(self.p)
-        return powers.mean(self.dims, keepdim=self.keepdim).pow(1 / self.p).to(x.dtype)
+        if self.sides:
+            means = powers.mean(self.sides, keepdim=self.keepdim)
+        else:
+            means = functional.adaptive_avg_pool2d(powers, self.size)
+        return means.pow(1 / self.p).to(x.dtype)

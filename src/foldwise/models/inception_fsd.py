@@ -75,6 +75,8 @@ class InceptionFSD(Architecture):
         global_pool: str = "avg",
     ) -> None:
         super().__init__()
+        if global_pool == "catavgmax":
+            raise ValueError("inception_fsd pools by avg, max or avgmax")
         inputs, each = scaled(64, width), scaled(scale_channels, width)
         self.stem = ConvNormAct(in_chans, inputs, 3, act_layer=act_layer)
         stages, scales = [], []
@@ -96,7 +98,7 @@ class InceptionFSD(Architecture):
             inputs = outputs
         self.stages, self.scales = nn.ModuleList(stages), nn.ModuleList(scales)
         head = GridHead(
-            len(SCALES) * each, num_classes, GRID, scaled(hidden, width), global_pool, drop_rate,
+            len(SCALES) * each, num_classes, GRID, scaled(hidden, width), "", drop_rate,
             act_layer,
         )  # fmt: skip
         self.add_head(head, drop_rate)

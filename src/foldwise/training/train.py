@@ -24,6 +24,7 @@ from foldwise.images.decode import find_broken, native_channels, native_size
 from foldwise.images.load import StreamedImages, open_images, threads
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
+from foldwise.models.weights import check_digest
 from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
@@ -50,14 +51,14 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
-    beginning(config, folds[0], 1, device)  # refuses what cannot be built
+    said = beginning(config, folds[0], 1, device)[0].said  # refuses what cannot be built
     usable = _usable_test_rows(config, data)
     run.begin(config, split.hash, folds)
     try:
         waiting = [k for k in folds if k not in run.finished()]
         if waiting:
             run.write_environment({**describe(device), **software()})
-            _announce(config, data, mended, device, kind, waiting)
+            _announce(config, data, mended, device, kind, waiting, said)
             job = _job(config, run, data, split, mended, device, usable)
             for fold in waiting:
                 train_fold(job, fold)
@@ -93,6 +94,8 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
         config.images.size = native_size(data.train["file"].tolist())
     if config.model.name == "auto":
         config.model.name = automatic_model(config.images.size)
+    if config.model.weights:
+        config.model.weights_digest = check_digest(config.model)
     if config.train.precision == "auto":
         config.train.precision = automatic_precision(device)
     if config.train.precision == "fp16" and device.type == "cpu":
@@ -186,6 +189,7 @@ def _announce(
     device: torch.device,
     kind: str,
     folds: list[int],
+    weights: str,
 ) -> None:
     lines = [data.said[0], f"{data.said[1]}; submission: {kind}"]
     if data.dropped:
@@ -195,6 +199,8 @@ def _announce(
         )
     if mended.said:
         lines.append(mended.said)
+    if weights:
+        lines.append(weights)
     lines.append(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
