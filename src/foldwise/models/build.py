@@ -1,5 +1,6 @@
 """The one way from a config to a network."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,20 @@ from foldwise.config import Model
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.models.onepixel import one_pixel_as_linear
 from foldwise.models.surgery import gem_pooling, mlp_head, parameters, small_stem, xavier_head
-from foldwise.models.weights import load_weights
+from foldwise.models.weights import Loaded, load_weights
 
 
 @dataclass(frozen=True)
 class BuiltModel:
     """A network with the normalisation that it wants (of each channel, pixels scaled to 0..1).
 
-    ``said``: what was loaded from model.weights, where that is given.
+    ``loaded``: what came from model.weights, where that is given.
     """
 
     network: nn.Module
     mean: list[float]
     std: list[float]
-    said: str = ""
+    loaded: Loaded | None = None
 
 
 def automatic_model(size: int) -> str:
@@ -69,12 +70,12 @@ def build_model(settings: Model, classes: int, size: int, first_weights: bool = 
             f"model.max_params={settings.max_params:,.0f}: {settings.name} has "
             f"{parameters(network):,} parameters; ./run.sh models lists smaller ones"
         )
-    said = ""
+    loaded = None
     if settings.weights and first_weights:
         path = Path(settings.weights).expanduser()
-        said = load_weights(network, path, settings.in_chans or 3)
+        loaded = load_weights(network, path, settings.in_chans or 3)
     mean, std = _normalisation(network, settings.in_chans or 3)
-    return BuiltModel(network, mean, std, said)
+    return BuiltModel(network, mean, std, loaded)
 
 
 def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Module:
@@ -91,6 +92,8 @@ def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Mo
     options = _options(settings, classes)
     if known is not None and known.fixed_input_size:
         options.setdefault("img_size", size)
+    # Its lines about each of its tries would bury the one that says what to do.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return timm.create_model(settings.name, pretrained=pretrained, **options)
     except (TypeError, ValueError, AssertionError) as error:

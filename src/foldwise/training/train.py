@@ -24,7 +24,7 @@ from foldwise.images.decode import find_broken, native_channels, native_size
 from foldwise.images.load import StreamedImages, open_images, threads
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
-from foldwise.models.weights import check_digest
+from foldwise.models.weights import Loaded, check_digest
 from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
@@ -51,14 +51,14 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
-    said = beginning(config, folds[0], 1, device)[0].said  # refuses what cannot be built
+    loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     usable = _usable_test_rows(config, data)
     run.begin(config, split.hash, folds)
     try:
         waiting = [k for k in folds if k not in run.finished()]
         if waiting:
             run.write_environment({**describe(device), **software()})
-            _announce(config, data, mended, device, kind, waiting, said)
+            _announce(config, data, mended, device, kind, waiting, loaded)
             job = _job(config, run, data, split, mended, device, usable)
             for fold in waiting:
                 train_fold(job, fold)
@@ -189,7 +189,7 @@ def _announce(
     device: torch.device,
     kind: str,
     folds: list[int],
-    weights: str,
+    loaded: Loaded | None,
 ) -> None:
     lines = [data.said[0], f"{data.said[1]}; submission: {kind}"]
     if data.dropped:
@@ -199,8 +199,8 @@ def _announce(
         )
     if mended.said:
         lines.append(mended.said)
-    if weights:
-        lines.append(weights)
+    if loaded:
+        lines.append(loaded.line())
     lines.append(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
