@@ -26,7 +26,7 @@ class DualBranch(Architecture):
 
     GROUPS: ClassVar[dict[str, Any]] = {
         "stem": r"^whole\.0|^details\.0",
-        "blocks": [(r"^whole\.(\d+)", None), (r"^details\.(\d+)", None), (r"^(to_|fuse)", (9,))],
+        "blocks": [(r"^whole\.(\d+)", None), (r"^details\.(\d+)", None), (r"^(?:to_|fuse)", (9,))],
     }
 
     def __init__(
