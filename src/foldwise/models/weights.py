@@ -206,7 +206,7 @@ def _counter(name: str) -> bool:
 
 
 def _unreadable(path: Path, error: OSError) -> FoldwiseError:
-    reason = error.strerror or "no such file"
+    reason = error.strerror or "No such file"
     return FoldwiseError(f"model.weights={path} cannot be read ({reason}): name a file of weights")
 
 
