@@ -34,7 +34,7 @@ def size_of(settings: Model, side: int, classes: int = CLASSES) -> Size:
     Multiply-adds are those of convolutions and matrix products, as everybody counts them. Raises
     UsageError for settings that do not build.
     """
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         network = build_model(settings, classes, side, first_weights=False).network.eval()
         with FlopCounterMode(display=False) as counter:
             try:
