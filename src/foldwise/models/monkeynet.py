@@ -22,7 +22,7 @@ from foldwise.models.base import Architecture, GridHead, untrained
 from foldwise.models.blocks import SpatialAttention, scaled
 
 PADDING = 2
-LEAST_GRID = 3  # what 28 pixels have: on fewer the description would see a single place
+SMALLEST = 28  # pixels; on smaller images 8x8 would leave a place or two: they are pooled by 2x2
 
 
 class FewConvs(Architecture):
@@ -51,7 +51,7 @@ class FewConvs(Architecture):
         global_pool: str = "max",
     ) -> None:
         super().__init__()
-        side = img_size if isinstance(img_size, int) else min(img_size)
+        side = size = img_size if isinstance(img_size, int) else min(img_size)
         convs: list[nn.Module] = []
         inputs = in_chans
         for number, outputs in enumerate(channels):
@@ -65,7 +65,7 @@ class FewConvs(Architecture):
             act = get_act_layer(act_layer)()
             convs.append(nn.Sequential(*pool, conv, act, *seen, nn.Dropout2d(drop_rate)))
         self.convs = nn.Sequential(*convs)
-        grid = max(LEAST_GRID, side // reduction)
+        grid = max(1, side // (reduction if size >= SMALLEST else 2))
         self.add_head(
             GridHead(inputs, num_classes, grid, hidden, global_pool, drop_rate, act_layer),
             drop_rate,
