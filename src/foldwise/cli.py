@@ -119,6 +119,15 @@ def download(words: list[str]) -> int:
     return 0
 
 
+def models(words: list[str]) -> int:
+    given = own_keys("models", words)
+    from foldwise.models.listing import listing
+
+    for line in listing(given.get("match", ""), given.get("size", "32")):
+        print(line, flush=True)
+    return 0
+
+
 def test(words: list[str]) -> int:
     """pytest in this process, over the clone's tests, with pytest's own words."""
     from pathlib import Path
@@ -164,6 +173,14 @@ VERBS = {
             "from": "a zip file with the competition's files",
         },
     ),
+    "models": Verb(
+        "list models with their parameters, multiply-adds and source",
+        models,
+        {
+            "match": "part of a name, or a pattern: 'resnet*' (left out: ours and a few)",
+            "size": "pixels a side for the multiply-adds (left out: 32)",
+        },
+    ),
     "test": Verb("run the project's tests; takes pytest's own words", test),
     "help": Verb("list the verbs, or one verb with its keys", show_help),
 }
@@ -175,7 +192,7 @@ def known_verb(word: str) -> str:
     return word
 
 
-def own_keys(verb: str, words: list[str], required: tuple[str, ...]) -> dict[str, str]:
+def own_keys(verb: str, words: list[str], required: tuple[str, ...] = ()) -> dict[str, str]:
     """The key=value words of a verb that takes only its own keys."""
     known = VERBS[verb].keys
     given = dict(compose.split_word(word) for word in words)

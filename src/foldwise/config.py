@@ -9,6 +9,7 @@ from typing import Any
 
 TASKS = ("multiclass", "multilabel", "ordinal", "regression")  # two classes are multiclass
 SUBMISSIONS = ("label", "labels", "probability", "columns", "value")
+POOLS = ("avg", "max", "avgmax", "catavgmax", "gem")
 LOSSES = ("cross_entropy", "bce", "ordinal", "mse", "mae", "smooth_l1")
 
 
@@ -84,9 +85,17 @@ class Model:
     name: str = "auto"  # any name that timm.create_model knows; auto: by the size of the images
     args: dict[str, Any] = field(default_factory=dict)  # the model's own arguments
     pretrained: bool = False  # timm's weights (needs the network, or timm's cache)
+    weights: str = ""  # a local file to start from instead: .safetensors, .pth
+    weights_digest: str = ""  # of that file ('': taken when the run is made)
+    head: str = one_of("own", "mlp")  # mlp: two linear layers in the last one's place
+    head_init: str = one_of("own", "xavier")  # weights of the last layers before training
+    pool: str = one_of("own", *POOLS)  # from the last map to the head; own: the model's
+    stem: str = one_of("own", "small")  # small: 3x3 that halves nothing, for small images
     in_chans: int = between(0, 0, 64)  # 3: RGB, 1: gray; 0: 3, or all of a row's images stacked
-    drop_rate: float = between(0.0, 0, 1)  # dropout before the classifier
-    drop_path_rate: float = between(0.0, 0, 1)  # stochastic depth
+    drop_rate: float = between(0.0, 0, 1)  # dropout before the classifier; 0: the model's own
+    drop_path_rate: float = between(0.0, 0, 1)  # stochastic depth; 0: the model's own
+    drop_block_rate: float = between(0.0, 0, 1)  # DropBlock, in models that have it; 0: their own
+    max_params: float = between(0, 0)  # refuse a larger model (a competition's rule); 0: no limit
 
 
 @dataclass
@@ -155,6 +164,7 @@ class Config:
 NOT_THE_RESULT = {
     *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
+    *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),

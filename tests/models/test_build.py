@@ -30,7 +30,7 @@ def test_a_model_of_fixed_input_size_is_built_for_the_images() -> None:
 
 def test_unknown_names_and_arguments_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="did you mean 'convnet2'"):
-        check_model(Model(name="convnet"))
+        check_model(Model(name="convnet22"))
     with pytest.raises(UsageError, match="does not build"):
         build_model(Model(name="convnet2", args={"width": 3}), 2, 8)
 

@@ -1,6 +1,9 @@
 """The one way from a config to a network."""
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -12,15 +15,21 @@ import foldwise.models  # noqa: F401  (registers our own architectures with timm
 from foldwise.config import Model
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.models.onepixel import one_pixel_as_linear
+from foldwise.models.surgery import gem_pooling, mlp_head, parameters, small_stem, xavier_head
+from foldwise.models.weights import Loaded, load_weights
 
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A network with the normalisation that it wants (of each channel, pixels scaled to 0..1)."""
+    """A network with the normalisation that it wants (of each channel, pixels scaled to 0..1).
+
+    ``loaded``: what came from model.weights, where that is given.
+    """
 
     network: nn.Module
     mean: list[float]
     std: list[float]
+    loaded: Loaded | None = None
 
 
 def automatic_model(size: int) -> str:
@@ -33,44 +42,93 @@ def check_model(settings: Model) -> None:
     if not timm.is_model(settings.name.split(".")[0]):
         hint = nearest(settings.name, timm.list_models())
         raise UsageError(f"model.name={settings.name} is no model of timm's or ours{hint}")
+    if settings.pretrained and settings.weights:
+        raise UsageError("model.pretrained and model.weights both give the first weights: keep one")
 
 
-def build_model(settings: Model, classes: int, size: int) -> BuiltModel:
-    """Build ``settings.name`` for images of (in_chans, size, size), with random or timm's weights.
+def build_model(settings: Model, classes: int, size: int, first_weights: bool = True) -> BuiltModel:
+    """Build ``settings.name`` for images of (in_chans, size, size), with all that model.* asks for.
 
-    Raises UsageError for arguments that the model does not take, FoldwiseError for weights that
-    cannot be had.
+    Weights are random, timm's, or those of model.weights. ``first_weights=False`` is for a network
+    whose trained weights come next: neither of the latter is then looked for.
+    Raises UsageError for settings that the model does not take or fit, FoldwiseError for weights
+    that cannot be had.
     """
     check_model(settings)
-    options = dict(settings.args, num_classes=classes, in_chans=settings.in_chans or 3)
-    if settings.drop_rate:
-        options["drop_rate"] = settings.drop_rate
-    if settings.drop_path_rate:
-        options["drop_path_rate"] = settings.drop_path_rate
+    pretrained = settings.pretrained and first_weights
+    network = _create(settings, classes, size, pretrained)
+    if settings.stem == "small":
+        small_stem(network, keep_weights=pretrained)
+    if settings.pool == "gem":
+        gem_pooling(network)
+    if settings.head == "mlp":
+        mlp_head(network, classes, float(getattr(network, "drop_rate", settings.drop_rate)))
+    if settings.head_init == "xavier":
+        xavier_head(network)
+    if settings.max_params and parameters(network) > settings.max_params:
+        raise UsageError(
+            f"model.max_params={settings.max_params:,.0f}: {settings.name} has "
+            f"{parameters(network):,} parameters; ./run.sh models lists smaller ones"
+        )
+    loaded = None
+    if settings.weights and first_weights:
+        path = Path(settings.weights).expanduser()
+        loaded = load_weights(network, path, settings.in_chans or 3)
+    mean, std = _normalisation(network, settings.in_chans or 3)
+    return BuiltModel(network, mean, std, loaded)
+
+
+def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Module:
+    """timm's create_model, with its errors as lines for people."""
     try:
         known = get_pretrained_cfg(settings.name)
     except RuntimeError as error:  # a tag that the architecture does not have
         raise UsageError(f"model.name={settings.name} does not build: {error}") from error
+    if pretrained and (known is None or not known.has_weights):
+        raise UsageError(
+            f"model.pretrained=true: there are no weights for {settings.name}; model.weights=PATH "
+            "takes a local file, model.pretrained=false starts from scratch"
+        )
+    options = _options(settings, classes)
     if known is not None and known.fixed_input_size:
         options.setdefault("img_size", size)
+    # Its lines about each of its tries would bury the one that says what to do.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        network = timm.create_model(settings.name, pretrained=settings.pretrained, **options)
+        return timm.create_model(settings.name, pretrained=pretrained, **options)
     except (TypeError, ValueError, AssertionError) as error:
         raise UsageError(f"model.name={settings.name} does not build: {error}") from error
-    except (OSError, RuntimeError) as error:
-        if not settings.pretrained:
+    except Exception as error:  # of the network: its errors have no class in common
+        if not pretrained:
             raise
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise FoldwiseError(
-            f"no pretrained weights for {settings.name} ({str(error).splitlines()[0]}): "
-            "they need the network or timm's cache; model.pretrained=false starts from scratch"
+            f"no pretrained weights for {settings.name} ({reason}): they need the network or "
+            "timm's cache; without, model.weights=PATH takes a local file (.safetensors, .pth), "
+            "model.pretrained=false starts from scratch"
         ) from error
+
+
+def _options(settings: Model, classes: int) -> dict[str, Any]:
+    """What the settings say, as timm's arguments; model.args may hold any of them too."""
+    options = dict(settings.args, num_classes=classes, in_chans=settings.in_chans or 3)
+    for name in ("drop_rate", "drop_path_rate", "drop_block_rate"):
+        if getattr(settings, name):
+            options[name] = getattr(settings, name)
+    if settings.pool not in ("own", "gem"):
+        options["global_pool"] = settings.pool
+    return options
+
+
+def _normalisation(network: nn.Module, channels: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel: of a row's images, or gray ones."""
     wanted = resolve_model_data_config(network)
     mean, std = list(wanted["mean"]), list(wanted["std"])
-    images, rest = divmod(settings.in_chans or 3, 3)
+    images, rest = divmod(channels, 3)
     if rest:  # gray images
         mean, std = [sum(mean) / len(mean)], [sum(std) / len(std)]
-        images = settings.in_chans
-    return BuiltModel(network, mean * images, std * images)
+        images = channels
+    return mean * images, std * images
 
 
 def place(network: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:

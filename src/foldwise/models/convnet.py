@@ -4,86 +4,60 @@
 quick on any processor.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
-from timm.layers import ClassifierHead
+from timm.layers import ClassifierHead, get_act_layer
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from foldwise.models.base import Architecture, GridHead, untrained
 
-def _conv(inputs: int, outputs: int) -> list[nn.Module]:
+
+def _conv(inputs: int, outputs: int, act_layer: str) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return [conv, nn.BatchNorm2d(outputs), get_act_layer(act_layer)(inplace=True)]
 
 
-class ConvNet(nn.Module):
+class ConvNet(Architecture):
     """Images (batch, in_chans, height, width) -> logits (batch, num_classes); any size from 4 up.
 
-    ``widths``: the channels of each block. Between two blocks the sides are halved.
+    ``widths``: the channels of each block. Between two blocks the sides are halved. ``hidden``: the
+    width of a linear layer before the last one, over a grid of 2x2 places; 0: none.
     """
+
+    GROUPS: ClassVar[dict[str, Any]] = {"stem": r"^blocks\.0\.0", "blocks": r"^blocks\.(\d+)"}
 
     def __init__(
         self,
         widths: tuple[int, ...] = (64, 128),
+        hidden: int = 0,
+        act_layer: str = "relu",
         num_classes: int = 1000,
         in_chans: int = 3,
         drop_rate: float = 0.0,
         global_pool: str = "avg",
     ) -> None:
         super().__init__()
-        self.num_classes, self.drop_rate = num_classes, drop_rate
-        self.num_features = self.head_hidden_size = widths[-1]
         blocks: list[nn.Module] = []
         for number, (inputs, outputs) in enumerate(zip((in_chans, *widths), widths, strict=False)):
             pool = [nn.MaxPool2d(2, ceil_mode=True)] if number else []
-            blocks.append(nn.Sequential(*pool, *_conv(inputs, outputs), *_conv(outputs, outputs)))
+            first, second = _conv(inputs, outputs, act_layer), _conv(outputs, outputs, act_layer)
+            blocks.append(nn.Sequential(*pool, *first, *second))
         self.blocks = nn.Sequential(*blocks)
-        self.head = ClassifierHead(widths[-1], num_classes, global_pool, drop_rate)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-
-    @torch.jit.ignore
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """timm's grouping of parameters by depth, for layer-wise learning rates and freezing."""
-        return {"stem": r"^blocks\.0\.0", "blocks": r"^blocks\.(\d+)"}
-
-    @torch.jit.ignore
-    def get_classifier(self) -> nn.Module:
-        return self.head.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        self.num_classes = num_classes
-        self.head.reset(num_classes, global_pool)
+        last = (widths[-1], num_classes)
+        self.add_head(
+            GridHead(*last, 2, hidden, global_pool, drop_rate, act_layer)
+            if hidden
+            else ClassifierHead(*last, global_pool, drop_rate),
+            drop_rate,
+        )
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last feature map, (batch, widths[-1], height / 2, width / 2) with two blocks."""
+        """The last map, (batch, widths[-1], height / 2, width / 2) with two blocks, rounded up."""
         return self.blocks(x)
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        return self.head(x, pre_logits=pre_logits)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
-
-
-default_cfgs = generate_default_cfgs(
-    {
-        "convnet2.untrained": {
-            "url": "",
-            "num_classes": 1000,
-            "input_size": (3, 32, 32),
-            "pool_size": None,
-            "crop_pct": 1.0,
-            "interpolation": "bilinear",
-            "mean": (0.5, 0.5, 0.5),
-            "std": (0.25, 0.25, 0.25),
-            "first_conv": "blocks.0.0",
-            "classifier": "head.fc",
-        }
-    }
-)
+default_cfgs = generate_default_cfgs({"convnet2.untrained": untrained("blocks.0.0")})
 
 
 @register_model

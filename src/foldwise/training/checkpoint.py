@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from foldwise.errors import FoldwiseError
 from foldwise.files import atomic, shown
+from foldwise.models.weights import Loaded
 from foldwise.training.ema import Ema
 
 DAMAGED = (
@@ -33,6 +34,7 @@ class State:
     epoch: int = 0
     step: int = 0  # within the epoch
     history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch, for metrics.csv
+    loaded: Loaded | None = None  # what model.weights gave the network; not in the file
 
     def result(self) -> nn.Module:
         """The network that predicts: the average of the weights where there is one."""

@@ -90,6 +90,8 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     steps = epoch_steps(len(train_rows), config)
     scale = scale_of(config, job.mended.values[train_rows])
     state, normalize = beginning(config, fold, steps, job.device, scale)
+    if state.loaded:
+        log.write(state.loaded.line(names=10_000) + "\n")
     provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out=[fold])
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
@@ -153,6 +155,7 @@ def beginning(
         optimizer=make_optimizer(network, config.optimizer, device),
         scaler=torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16"),
         losses=torch.zeros(steps, device=device),
+        loaded=built.loaded,
     )
     return state, Normalize(built.mean, built.std, device, config.train.channels_last)
 

@@ -21,6 +21,7 @@ from foldwise.errors import Interrupted, UsageError, first_few
 from foldwise.images.decode import threads
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
+from foldwise.models.weights import Loaded, check_digest
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
@@ -49,7 +50,7 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
-    beginning(config, folds[0], 1, device)  # refuses what cannot be built
+    loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
     sources = None if done.issuperset(folds) else open_sources(config, data, device)
     run.begin(config, split.hash, folds)
@@ -57,7 +58,7 @@ def train(config: Config) -> None:
         waiting = [k for k in folds if k not in run.finished()]
         if waiting and sources:
             run.write_environment({**describe(device), **software()})
-            _announce(config, data, mended, device, kind, waiting)
+            _announce(config, data, mended, device, kind, waiting, loaded)
             prepare(config.train, device)
             job = Job(
                 config, run, data, split, device, mended,
@@ -94,6 +95,8 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
     decide_look(config, data)
     if config.model.name == "auto":
         config.model.name = automatic_model(config.images.size)
+    if config.model.weights:
+        config.model.weights_digest = check_digest(config.model)
     if config.train.precision == "auto":
         config.train.precision = automatic_precision(device)
     if config.train.precision == "fp16" and device.type == "cpu":
@@ -122,6 +125,7 @@ def _announce(
     device: torch.device,
     kind: str,
     folds: list[int],
+    loaded: Loaded | None,
 ) -> None:
     lines = [data.said[0], data.said[1] + (f": {kind}" if kind else "")]
     if data.dropped:
@@ -131,6 +135,8 @@ def _announce(
         )
     if mended.said:
         lines.append(mended.said)
+    if loaded:
+        lines.append(loaded.line())
     lines.append(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
