@@ -210,6 +210,7 @@ NOT_THE_RESULT = {
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),
     *("competition.threshold", "competition.thresholds", "competition.unsure"),
+    "augment.preset",  # what it fills is in the other settings
     *("competition.columns.id", "competition.columns.label", "competition.separator"),
 }
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from foldwise.config import Augment
 from foldwise.images import colour, geometry, processor
+from foldwise.images.load import to_device
 
 SLICE = (
     2**20
@@ -32,6 +33,7 @@ class Normalize:
         self.channels_last = channels_last
 
     def __call__(self, images: Tensor) -> Tensor:
+        images = to_device(images, self.scale.device)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         batch, height, width, channels = images.shape
         if images.stride(3) == 1:  # a line at a time is 5 times as fast as three numbers
@@ -86,9 +88,11 @@ def augment(images: Tensor, settings: Augment, dtype: torch.dtype = torch.float3
 
     uint8 on a CPU, and where pixels change places alone (flips, quarter turns, shifts, lower
     resolutions); otherwise ``dtype``: places are computed in float32, colours in it (float16 is
-    exact to a sixteenth). Quarter turns want square images. What only the CPU can
-    (`pipeline.NEEDS_CPU`) is not done here.
+    exact to a sixteenth). Quarter turns want square images. What `images.pipeline` does is not
+    done here: all with `augment.on=cpu`, otherwise what only the CPU can.
     """
+    if settings.on == "cpu":
+        return images
     drawn = draw(settings, images.shape, images.device)
     moved = geometry.move(images, drawn.moves, settings.border)
     if drawn.exact():

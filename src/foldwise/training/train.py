@@ -22,6 +22,7 @@ from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
 from foldwise.files import home, shown, write_text
 from foldwise.images.decode import find_broken, native_channels, native_size, threads
 from foldwise.images.load import StreamedImages, open_images
+from foldwise.images.pipeline import Pipeline, asked_of_cpu, pipeline_of
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.runs import Run
@@ -50,6 +51,7 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
+    pipeline = _pipeline(config)
     beginning(config, folds[0], 1, device)  # refuses what cannot be built
     usable = _usable_test_rows(config, data)
     run.begin(config, split.hash, folds)
@@ -58,7 +60,7 @@ def train(config: Config) -> None:
         if waiting:
             run.write_environment({**describe(device), **software()})
             _announce(config, data, mended, device, kind, waiting)
-            job = _job(config, run, data, split, mended, device, usable)
+            job = _job(config, run, data, split, mended, device, usable, pipeline)
             for fold in waiting:
                 train_fold(job, fold)
         else:
@@ -113,6 +115,21 @@ def _refuse_unfit(config: Config) -> None:
     thresholds(settings)
 
 
+def _pipeline(config: Config) -> Pipeline | None:
+    """What augments on the CPU. Raises UsageError for what cannot be, or has no meaning."""
+    settings, task = config.augment, config.competition.task
+    if settings.cutmix and task == "regression":
+        raise UsageError(
+            f"augment.cutmix={settings.cutmix:g} has no meaning in a regression: half an image "
+            "does not have half its number; take augment.mixup"
+        )
+    wrong = [zoom for zoom in settings.scales if not 0.1 <= zoom <= 10]
+    if wrong:
+        raise UsageError(f"augment.scales has {wrong[0]:g}: a zoom must be from 0.1 to 10")
+    workers = threads(config.images.workers)
+    return pipeline_of(settings, config.images.size, config.model.in_chans, workers)
+
+
 def _usable_test_rows(config: Config, data: CompetitionData) -> np.ndarray:
     """Positions of the test rows with an image that decodes; every image is decoded to find out.
 
@@ -157,8 +174,10 @@ def _job(
     mended: TrainingTargets,
     device: torch.device,
     usable: np.ndarray,
+    pipeline: Pipeline | None,
 ) -> Job:
     prepare(config.train, device)
+    place = torch.device("cpu") if pipeline else device  # the CPU augments them first
     size, channels = config.images.size, config.model.in_chans
     workers = threads(config.images.workers)
     resident = 0.0 if config.debug else config.images.resident_gb
@@ -173,9 +192,10 @@ def _job(
         split=split,
         device=device,
         mended=mended,
-        images=open_images(files, size, channels, device, workers, resident),
+        images=open_images(files, size, channels, place, workers, resident),
         test_images=test,
         test_rows=usable,
+        pipeline=pipeline,
     )
 
 
@@ -199,6 +219,11 @@ def _announce(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
     )
+    asked = asked_of_cpu(config.augment)
+    if config.augment.on == "cpu":
+        lines.append("augmentation by albumentations, on the CPU")
+    elif asked:
+        lines.append(f"augmentation: {', '.join(asked)} on the CPU, the rest on the device")
     print("\n".join(lines), file=sys.stderr)
 
 
