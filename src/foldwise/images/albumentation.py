@@ -24,6 +24,7 @@ BORDERS = {
     "black": cv2.BORDER_CONSTANT,
 }
 GRAY = 128  # of holes
+ABSTRACT = ("BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "BaseCompose")
 
 
 def compose(settings: Augment, size: int, channels: int) -> Any:
@@ -73,7 +74,7 @@ def _maker(name: str) -> Callable[..., Any]:
     known: dict[str, Callable[..., Any]] = {
         word: kind
         for word, kind in vars(A).items()
-        if isinstance(kind, type) and issubclass(kind, kinds) and not inspect.isabstract(kind)
+        if isinstance(kind, type) and issubclass(kind, kinds) and word not in ABSTRACT
     }
     known |= {"Cutout": cutout, "RandAugment": randaugment}
     if name not in known:
@@ -168,7 +169,7 @@ def _processor_only(settings: Augment, size: int) -> list[Any]:
     s = settings
     chain = []
     if s.clahe:
-        tiles = max(1, min(8, size // 8))  # a tile of less than 8 pixels has no histogram
+        tiles = max(1, min(8, size // 16))  # less than 16 pixels a side make no histogram
         chain.append(A.CLAHE((1, s.clahe_clip), tile_grid_size=(tiles, tiles), p=s.clahe))
     if s.randaugment:
         chain.append(randaugment(s.randaugment, s.magnitude))

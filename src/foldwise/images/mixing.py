@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from foldwise.config import Augment
+from foldwise.images.load import to_device
 
 
 def mix(pixels: Tensor, targets: Tensor, settings: Augment, step: int) -> tuple[Tensor, Tensor]:
@@ -59,10 +60,9 @@ def draw_weights(settings: Augment, shape: torch.Size, step: int, on: torch.devi
 
 
 def _beta(alpha: float, count: int, on: torch.device) -> Tensor:
-    """Shares (count,) from Beta(alpha, alpha)."""
-    parameter = torch.full((count,), alpha, device=on)
-    # (its check of the arguments would wait for the device)
-    return torch.distributions.Beta(parameter, parameter, validate_args=False).sample()
+    """Shares (count,) from Beta(alpha, alpha), drawn by the CPU: not every device can."""
+    parameter = torch.full((count,), alpha)
+    return to_device(torch.distributions.Beta(parameter, parameter).sample(), on)
 
 
 def _box(share: Tensor, height: int, width: int) -> Tensor:
