@@ -101,7 +101,8 @@ def augment(images: Tensor, settings: Augment, dtype: torch.dtype = torch.float3
     if drawn.erasing:  # one for the whole batch: at its own place, each image shows another part
         field = torch.rand(images.shape[1:], device=images.device).permute(2, 0, 1) * 255
     if images.device.type == "cpu":
-        own = moved.clone() if moved is images else moved.contiguous()
+        whole = torch.contiguous_format
+        own = moved.clone(memory_format=whole) if moved is images else moved.contiguous()
         return processor.changed(own, drawn, settings, field)
     return changed(moved, drawn, settings, field, dtype)
 

@@ -28,29 +28,24 @@ PARALLEL_FROM = 64 * 64 * 3  # bytes an image: below that, calls cost more than 
 
 
 def changed(images: Tensor, drawn: "Draw", settings: Augment, field: Tensor | None) -> Tensor:
-    """uint8 (batch, height, width, channels) as drawn; `augment._changed` rounded to uint8.
+    """uint8 (batch, height, width, channels) as drawn; `augment.changed` rounded to uint8.
 
     ``images`` is changed in place. The noise is drawn from torch's generator, image by image.
     """
-    job = _Job(images.numpy(), drawn, settings, field)
-    numbers = range(len(images))
-    threads = torch.get_num_threads()
-    if threads == 1 or images[0].numel() < PARALLEL_FROM:
-        for n in numbers:
-            job.places(n)
-        job.measure()
-        for n in numbers:
-            job.colours(n)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(job.places, numbers))
-            job.measure()
-            list(pool.map(job.colours, numbers))
+    pixels = images.numpy()
+    threads = torch.get_num_threads() if images[0].numel() >= PARALLEL_FROM else 1
+    parts = np.array_split(np.arange(len(pixels)), min(len(pixels), 4 * threads))
+    job = _Job(pixels, drawn, settings, field)
+    with ThreadPoolExecutor(threads) as pool:  # (it starts no thread before it has work)
+        run = map if threads == 1 else pool.map
+        if drawn.matrix is not None or drawn.sigma is not None:
+            list(run(job.places, parts))
+        list(run(job.colours, parts))
     return images
 
 
 class _Job:
-    """A batch with its draws as arrays; a method's threads touch different images."""
+    """A batch with its draws as arrays; the methods take the numbers of some of its images."""
 
     def __init__(
         self, pixels: np.ndarray, drawn: "Draw", settings: Augment, field: Tensor | None
@@ -63,7 +58,7 @@ class _Job:
         self.sigma = None if drawn.sigma is None else drawn.sigma.tolist()
         self.cutout, self.erasing = _edges(drawn.cutout), _edges(drawn.erasing)
         self.field = None if field is None else field.permute(1, 2, 0).byte().numpy()
-        self.noise = None if drawn.noise is None else _noise(drawn.noise, pixels.shape[1:])
+        self.noise = _noise(drawn.noise, pixels.shape[1:])
 
     def _in_pixels(self, matrix: Tensor) -> np.ndarray:
         """The matrices between places that are counted in pixels, as OpenCV wants them."""
@@ -71,18 +66,17 @@ class _Job:
         scale = np.array([[x, 0, x - 0.5], [0, y, y - 0.5], [0, 0, 1]])
         return scale @ matrix.double().numpy() @ np.linalg.inv(scale)
 
-    def places(self, n: int) -> None:
+    def places(self, numbers: np.ndarray) -> None:
         """Sampling and blur."""
-        image = self.pixels[n]
-        for group in self.groups:
-            part = image[:, :, group]
-            if self.matrices is not None:
-                part = self._warped(part, self.matrices[n])
-            if self.sigma and self.sigma[n] >= 0.1:
-                reach = 2 * math.ceil(3 * self.sigma[n]) + 1
-                part = cv2.GaussianBlur(part, (reach, reach), self.sigma[n])
-            if self.matrices is not None or self.sigma:
-                image[:, :, group] = part.reshape(self.height, self.width, -1)
+        for n in numbers:
+            for group in self.groups:
+                part = self.pixels[n, :, :, group]
+                if self.matrices is not None:
+                    part = self._warped(part, self.matrices[n])
+                if self.sigma and self.sigma[n] >= 0.1:
+                    reach = 2 * math.ceil(3 * self.sigma[n]) + 1
+                    part = cv2.GaussianBlur(part, (reach, reach), self.sigma[n])
+                self.pixels[n, :, :, group] = part.reshape(self.height, self.width, -1)
 
     def _warped(self, part: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         size, border = (self.width, self.height), BORDERS[self.settings.border]
@@ -91,65 +85,65 @@ class _Job:
             return cv2.warpPerspective(part, matrix, size, flags=flags, borderMode=border)
         return cv2.warpAffine(part, matrix[:2], size, flags=flags, borderMode=border)
 
-    def measure(self) -> None:
-        """The matrix or the factor and offset of each image, which need its mean gray."""
-        factor, offset, chroma = np.ones(len(self.pixels)), None, self.jitter.chroma
-        if self.jitter.brightness is not None:
-            factor = factor * self.jitter.brightness.double().numpy()
-        if self.jitter.contrast is not None:
-            contrast = self.jitter.contrast.double().numpy()
-            offset = (1 - contrast) * factor * self._mean_gray()
-            factor = factor * contrast
-        offset = np.zeros_like(factor) if offset is None else offset
-        self.matrix, self.tables = None, None
-        if chroma is not None:
-            turned = chroma.double().numpy() * factor[:, None, None]
-            shift = np.broadcast_to(offset[:, None, None], (len(offset), 3, 1))
-            self.matrix = np.concatenate([turned, shift], axis=2)
-        elif self.jitter.brightness is not None or self.jitter.contrast is not None:
-            values = np.arange(256) * factor[:, None] + offset[:, None]
-            self.tables = np.rint(values).clip(0, 255).astype(np.uint8)
-
-    def _mean_gray(self) -> np.ndarray:
-        batch, channels = len(self.pixels), self.pixels.shape[3]
-        weights = colour.LUMA if channels % 3 == 0 else (1.0,)
-        lines = self.pixels.reshape(batch, -1, channels)
-        sums = np.empty((batch, channels))
-        for group in self.groups:
-            part = np.ascontiguousarray(lines[:, :, group])
-            sums[:, group] = cv2.reduce(part, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(
-                batch, -1
-            )
-        means = sums.reshape(batch, -1, len(weights)) / lines.shape[1]
-        return (means @ np.array(weights)).mean(axis=1)
-
-    def colours(self, n: int) -> None:
+    def colours(self, numbers: np.ndarray) -> None:
         """Colour, holes and noise."""
-        image = self.pixels[n]
-        if self.matrix is not None:
-            for group in self.groups:
-                image[:, :, group] = cv2.transform(image[:, :, group], self.matrix[n])
-        elif self.tables is not None:
-            image[:] = cv2.LUT(image, self.tables[n]).reshape(image.shape)
-        for top, left, bottom, right in self.cutout[n] if self.cutout else ():
-            image[top:bottom, left:right] = colour.GRAY
-        for top, left, bottom, right in self.erasing[n] if self.erasing else ():
-            assert self.field is not None
-            image[top:bottom, left:right] = self.field[top:bottom, left:right]
-        noise = self.noise[n] if self.noise else None
-        if noise is not None:
-            noisy = cv2.add(image.ravel(), noise.ravel(), dtype=cv2.CV_8U)
-            image[:] = noisy.reshape(image.shape)
+        first, last = int(numbers[0]), int(numbers[-1]) + 1
+        self._jitter(slice(first, last))
+        for n, top, left, bottom, right in self.cutout:
+            if first <= n < last:
+                self.pixels[n, top:bottom, left:right] = colour.GRAY
+        for n, top, left, bottom, right in self.erasing:
+            if first <= n < last and self.field is not None:
+                self.pixels[n, top:bottom, left:right] = self.field[top:bottom, left:right]
+        for n, noise in self.noise:
+            if first <= n < last:
+                flat = self.pixels[n].reshape(self.height, -1)
+                cv2.add(flat, noise.reshape(self.height, -1), flat, dtype=cv2.CV_8U)
+
+    def _jitter(self, some: slice) -> None:
+        """`colour.jittered`: a matrix for each image, or where no colour turns, a table."""
+        pixels, jitter = self.pixels[some], self.jitter
+        factor, offset = np.ones(len(pixels)), np.zeros(len(pixels))
+        if jitter.brightness is not None:
+            factor = factor * jitter.brightness[some].double().numpy()
+        if jitter.contrast is not None:
+            contrast = jitter.contrast[some].double().numpy()
+            offset = (1 - contrast) * factor * self._mean_gray(pixels)
+            factor = factor * contrast
+        if jitter.chroma is not None:
+            turned = jitter.chroma[some].double().numpy() * factor[:, None, None]
+            shift = np.broadcast_to(offset[:, None, None], (len(offset), 3, 1))
+            for image, matrix in zip(pixels, np.concatenate([turned, shift], 2), strict=True):
+                for group in self.groups if len(self.groups) > 1 else ():
+                    image[:, :, group] = cv2.transform(image[:, :, group], matrix)
+                if len(self.groups) == 1:
+                    cv2.transform(image, matrix, image)
+        elif jitter.brightness is not None or jitter.contrast is not None:
+            values = np.arange(256) * factor[:, None] + offset[:, None]
+            tables = np.rint(values).clip(0, 255).astype(np.uint8)
+            for image, table in zip(pixels, tables, strict=True):
+                flat = image.reshape(self.height, -1)
+                cv2.LUT(flat, table, flat)
+
+    def _mean_gray(self, pixels: np.ndarray) -> np.ndarray:
+        """float64 (n,) of uint8 (n, height, width, channels)."""
+        sums = [[cv2.sumElems(image[:, :, g]) for g in self.groups] for image in pixels]
+        step = self.groups[0].stop
+        weights = np.array(colour.LUMA if step == 3 else (1.0,))
+        means = np.array(sums)[:, :, :step] / (self.height * self.width)
+        return (means @ weights).mean(axis=1)
 
 
-def _edges(holes: "colour.Holes | None") -> list[list[list[int]]] | None:
-    """top, left, bottom, right of each hole of each image, inside the image's beginning."""
+def _edges(holes: "colour.Holes | None") -> list[list[int]]:
+    """image, top, left, bottom, right of each hole that there is, cut off at the beginnings."""
     if holes is None:
-        return None
-    sides = torch.stack([holes.top, holes.left, holes.bottom, holes.right], dim=2)
-    return sides.clamp(min=0).int().tolist()
+        return []
+    sides = torch.stack([holes.top, holes.left, holes.bottom, holes.right], dim=2).clamp_(min=0)
+    image, hole = (holes.bottom > holes.top).nonzero(as_tuple=True)
+    return torch.cat([image[:, None], sides[image, hole].long()], dim=1).tolist()
 
 
-def _noise(deviations: Tensor, shape: tuple[int, ...]) -> list[np.ndarray | None]:
-    """Noise for the images that have any, drawn in their order, by no thread."""
-    return [(torch.randn(shape) * s).numpy() if s else None for s in deviations.tolist()]
+def _noise(deviations: Tensor | None, shape: tuple[int, ...]) -> list[tuple[int, np.ndarray]]:
+    """Noise for the images that have any, with their numbers, drawn in their order."""
+    chosen = [] if deviations is None else deviations.tolist()
+    return [(n, (torch.randn(shape) * s).numpy()) for n, s in enumerate(chosen) if s]
