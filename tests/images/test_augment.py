@@ -197,6 +197,12 @@ def test_the_seed_decides_everything(size: int) -> None:
     assert torch.equal(images, smooth(6, size, 3))  # and the originals are as they were
 
 
+def test_normalisation_gives_the_bytes_that_it_always_gave() -> None:
+    normalize = Normalize([0.1, 0.5, 0.9], [0.2, 0.3, 0.4], torch.device("cpu"), True)
+    plain = IMAGES.float().mul_(normalize.scale).add_(normalize.offset).permute(0, 3, 1, 2)
+    assert torch.equal(normalize(IMAGES), plain)
+
+
 def test_normalisation_undone_gives_the_image_back() -> None:
     normalize = Normalize([0.1, 0.5, 0.9], [0.2, 0.3, 0.4], torch.device("cpu"), True)
     assert torch.equal(normalize.undone(normalize(IMAGES)), IMAGES)

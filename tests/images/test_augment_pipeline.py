@@ -1,6 +1,8 @@
 """Albumentations without its traps: what it does not know is an error, and nothing repeats."""
 
+import dataclasses
 import random
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from foldwise.images.albumentation import transform
 from foldwise.images.load import ResidentImages
 from foldwise.images.pipeline import Pipeline, ahead, pipeline_of
 from foldwise.runs import Run
-from helpers import QUICK, Ended
+from helpers import CLONE, QUICK, Ended
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (24, 20, 20, 3), dtype=torch.uint8)
@@ -210,3 +212,31 @@ def test_the_run_and_its_continuation_see_the_same(
     one, two = (Run(name).fold_folder(0) / "oof.parquet" for name in ("a", "b"))
     assert one.read_bytes() == two.read_bytes()
     assert Run("a").config().augment.pipeline == ["CLAHE"]
+
+
+GUIDE = (CLONE / "docs" / "augmentation.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_says_exactly_what_the_presets_are() -> None:
+    for name, values in PRESETS.items():
+        row = re.search(rf"^\| `{name}` \| (.*) \|$", GUIDE, re.MULTILINE)
+        assert row, name
+        words = " ".join(f"{key}={value:g}" for key, value in values.items())
+        assert row[1] == (f"`{words}`" if values else row[1])
+        assert values or row[1].startswith("nothing")
+
+
+def test_the_guide_names_every_setting() -> None:
+    for item in dataclasses.fields(Augment):
+        assert re.search(rf"`[^`]*\b{item.name}\b[^`]*`", GUIDE), item.name
+
+
+def test_the_guides_pipeline_works(tmp_path: Path) -> None:
+    recipe = tmp_path / "guide.yaml"
+    recipe.write_text(re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)[0])
+    config = compose([f"config={recipe}"])
+    assert len(config.augment.pipeline) == 12
+    pipeline = pipeline_of(config.augment, 224, 3, 1)
+    assert pipeline
+    image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    assert pipeline(image, (0, 0, 0, 0)).shape == image.shape

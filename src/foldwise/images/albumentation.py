@@ -11,19 +11,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import cv2
-
 from foldwise.config import Augment
 from foldwise.errors import UsageError, nearest
+from foldwise.images.colour import GRAY
+from foldwise.images.processor import BORDERS
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
 
-BORDERS = {
-    "edge": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT,
-    "black": cv2.BORDER_CONSTANT,
-}
-GRAY = 128  # of holes
 ABSTRACT = ("BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "BaseCompose")
 
 

@@ -127,11 +127,13 @@ class _Job:
 
     def _mean_gray(self, pixels: np.ndarray) -> np.ndarray:
         """float64 (n,) of uint8 (n, height, width, channels)."""
-        sums = [[cv2.sumElems(image[:, :, g]) for g in self.groups] for image in pixels]
+        weights = np.zeros(4)  # sumElems gives four sums, whatever the channels
         step = self.groups[0].stop
-        weights = np.array(colour.LUMA if step == 3 else (1.0,))
-        means = np.array(sums)[:, :, :step] / (self.height * self.width)
-        return (means @ weights).mean(axis=1)
+        weights[:step] = colour.LUMA if step == 3 else 1
+        gray = np.zeros(len(pixels))
+        for group in self.groups:
+            gray += np.array([cv2.sumElems(image[:, :, group]) for image in pixels]) @ weights
+        return gray / (len(self.groups) * self.height * self.width)
 
 
 def _edges(holes: "colour.Holes | None") -> list[list[int]]:
