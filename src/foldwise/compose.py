@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foldwise.config import ALIASES, NOT_THE_RESULT, Config
+from foldwise.config import ALIASES, NOT_THE_RESULT, PRESETS, Config
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.files import shown
 
@@ -50,7 +50,8 @@ def compose(words: list[str]) -> Config:
     overrides = {ALIASES.get(key, key): value for key, value in overrides.items()}
     merged = OmegaConf.structured(Config)
     path = recipe_path(overrides.get("config", "default"))
-    _merge(merged, _read_recipe(path), f"{shown(path)}: ")
+    tree = _read_recipe(path)
+    _merge(merged, tree, f"{shown(path)}: ")
     fields = dict(settings())
     for key, text in overrides.items():
         owner = _check_key(key, fields, "")
@@ -60,6 +61,9 @@ def compose(words: list[str]) -> Config:
         _update(merged, key, value, "")
     config = _to_config(merged)
     _check_values(config)
+    group = tree.get("augment")
+    said = {f"augment.{name}" for name in group} if isinstance(group, dict) else set()
+    _fill_preset(config, {*said, *overrides})
     _name_run(config, path)
     return config
 
@@ -247,6 +251,19 @@ def _check_values(config: Config) -> None:
         if low is not None and not low <= value <= high:
             bounds = f"from {low} to {high}" if high != float("inf") else f"at least {low}"
             raise UsageError(f"{key}={value} is out of range: it must be {bounds}")
+
+
+def _fill_preset(config: Config, given: set[str]) -> None:
+    """`augment.preset` in the settings that neither the recipe nor the command line ``given``.
+
+    A pipeline of albumentations is meant to be all that happens: without a word, nothing is added.
+    """
+    name = config.augment.preset
+    if name == "default" and config.augment.pipeline:
+        name = config.augment.preset = "none"
+    for setting, value in PRESETS[name].items():
+        if f"augment.{setting}" not in given:
+            setattr(config.augment, setting, value)
 
 
 def _name_run(config: Config, recipe: Path) -> None:

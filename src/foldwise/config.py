@@ -75,9 +75,69 @@ class Folds:
 
 @dataclass
 class Augment:
+    preset: str = one_of("default", "none", "light", "medium", "heavy")  # fills what is left alone
+    on: str = one_of("auto", "device", "cpu")  # auto: the device, the CPU for what only it can
+    pipeline: list[Any] = field(default_factory=list)  # albumentations by name, on the CPU, first
     hflip: float = between(0.0, 0, 1)  # probability of a horizontal flip
     vflip: float = between(0.0, 0, 1)  # probability of a vertical flip
+    rotate90: float = between(0.0, 0, 1)  # probability of a turn by 90, 180 or 270 degrees
     shift: float = between(0.1, 0, 0.5)  # largest shift of the crop, as a share of the side
+    rotate: float = between(0.0, 0, 180)  # largest rotation either way, in degrees
+    scale: float = between(0.0, 0, 0.9)  # largest zoom either way: 0.2 is 0.8 to 1.2 times
+    scales: list[float] = field(default_factory=list)  # zooms to choose from: [0.8, 1.0, 1.2]
+    shear: float = between(0.0, 0, 45)  # largest shear along each axis, in degrees
+    affine_prob: float = between(1.0, 0, 1)  # that an image is shifted, rotated, zoomed, sheared
+    perspective: float = between(0.0, 0, 0.4)  # how much nearer or farther a side may come
+    perspective_prob: float = between(0.5, 0, 1)  # that an image is seen in perspective
+    crop: float = between(1.0, 0.01, 1)  # smallest area of a random resized crop; 1: no crop
+    crop_ratio: float = between(1.33, 1, 10)  # its longest sides: from 3:4 to 4:3
+    border: str = one_of("edge", "reflect", "black")  # what lies outside the image
+    downscale: float = between(0.0, 0, 1)  # probability of a lower resolution
+    downscale_to: float = between(0.5, 0.01, 1)  # the lowest, as a share of the side
+    blur: float = between(0.0, 0, 1)  # probability of a Gaussian blur
+    blur_sigma: float = between(2.0, 0.1, 50)  # its largest standard deviation, in pixels
+    brightness: float = between(0.0, 0, 1)  # largest change: 0.2 is 0.8 to 1.2 times
+    contrast: float = between(0.0, 0, 1)  # largest change, about the image's mean gray
+    saturation: float = between(0.0, 0, 1)  # largest change; RGB only, as hue
+    hue: float = between(0.0, 0, 0.5)  # largest change, as a share of the colour circle
+    jitter_prob: float = between(1.0, 0, 1)  # that brightness, contrast, saturation, hue change
+    cutout: float = between(0.0, 0, 1)  # probability of gray square holes
+    cutout_holes: int = between(1, 1, 64)  # largest number of holes
+    cutout_size: float = between(0.25, 0.01, 1)  # side of a hole, as a share of the image's
+    erase: float = between(0.0, 0, 1)  # probability that a rectangle becomes random pixels
+    erase_area: float = between(0.2, 0.02, 1)  # its largest area, as a share of the image's
+    noise: float = between(0.0, 0, 1)  # probability of Gaussian noise
+    noise_std: float = between(0.05, 0, 1)  # its largest standard deviation, of pixels from 0 to 1
+    jpeg: float = between(0.0, 0, 1)  # probability of JPEG compression (CPU)
+    jpeg_quality: int = between(50, 1, 100)  # its lowest quality
+    clahe: float = between(0.0, 0, 1)  # probability of local histogram equalisation (CPU)
+    clahe_clip: float = between(4.0, 1, 100)  # its largest limit of contrast
+    randaugment: int = between(0, 0, 10)  # random operations an image (CPU); 0: none
+    magnitude: float = between(9.0, 0, 30)  # strength of randaugment, from 0 to 30
+    mixup: float = between(0.0, 0, 100)  # alpha of MixUp; 0: none
+    cutmix: float = between(0.0, 0, 100)  # alpha of CutMix; 0: none
+    mix_prob: float = between(1.0, 0, 1)  # that a batch (or image) is mixed
+    mix_by: str = one_of("batch", "image")  # what draws its own share and box
+    mix_both: str = one_of("random", "alternate")  # mixup and cutmix: at random, or by turns
+
+
+# What `augment.preset` fills where neither the recipe nor the command line says otherwise.
+PRESETS: dict[str, dict[str, float]] = {
+    "default": {},
+    "none": {"shift": 0.0},
+    "light": {"hflip": 0.5, "shift": 0.1, "brightness": 0.1, "contrast": 0.1},
+    "medium": {
+        **{"hflip": 0.5, "shift": 0.1, "rotate": 15.0, "scale": 0.1},
+        **{"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.03},
+        **{"cutout": 0.3},
+    },
+    "heavy": {
+        **{"hflip": 0.5, "shift": 0.1, "rotate": 20.0, "scale": 0.2, "shear": 5.0},
+        **{"perspective": 0.2, "perspective_prob": 0.3, "downscale": 0.1, "blur": 0.2},
+        **{"brightness": 0.3, "contrast": 0.3, "saturation": 0.4, "hue": 0.05},
+        **{"cutout": 0.3, "cutout_holes": 4, "erase": 0.3, "noise": 0.2},
+    },
+}
 
 
 @dataclass
@@ -169,6 +229,7 @@ NOT_THE_RESULT = {
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),
     *("competition.threshold", "competition.thresholds", "competition.unsure"),
+    "augment.preset",  # what it fills is in the other settings
     *("competition.columns.id", "competition.columns.label", "competition.separator"),
 }
 

@@ -33,7 +33,7 @@ def test_bce(smoothing: float) -> None:
     assert one == pytest.approx(bce(LOGITS.numpy(), flags), rel=1e-5)
     many = torch.tensor(np.random.default_rng(0).integers(0, 2, (7, 4)), dtype=torch.float32)
     expected = bce(LOGITS.numpy(), many.numpy() * (1 - smoothing) + smoothing / 2)
-    found = loss_of(Loss("bce", smoothing), LOGITS, many).item()
+    found = loss_of(Loss("bce", smoothing), LOGITS, many, multilabel=True).item()
     assert found == pytest.approx(expected, rel=1e-5)
 
 

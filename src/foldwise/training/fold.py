@@ -21,6 +21,7 @@ from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
+from foldwise.images.pipeline import Pipeline
 from foldwise.models.build import build_model, place
 from foldwise.models.outputs import keep_scale, outputs, reader
 from foldwise.prediction.predict import predict
@@ -51,6 +52,7 @@ class Job:
     images: Images  # of the train rows
     test_images: Images | None
     test_rows: np.ndarray  # int64: the test rows with a usable image; others get the class prior
+    pipeline: Pipeline | None = None  # what augments on the CPU
 
 
 def train_fold(job: Job, fold: int) -> None:
@@ -112,7 +114,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
 
     targets = _training_tensor(job, scale).to(job.device)
-    material = Material(fold, train_rows, job.images, targets, normalize, job.device)
+    material = Material(fold, train_rows, job.images, targets, normalize, job.device, job.pipeline)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 

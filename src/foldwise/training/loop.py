@@ -13,6 +13,8 @@ from foldwise.config import Config
 from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
+from foldwise.images.mixing import mix, mixes, soft_targets
+from foldwise.images.pipeline import Pipeline
 from foldwise.training.checkpoint import State
 from foldwise.training.device import autocast, seed_for
 from foldwise.training.losses import loss_of
@@ -30,6 +32,7 @@ class Material:
     targets: Tensor  # (images,) or (images, classes) on the device, as the loss wants them
     normalize: Normalize
     device: torch.device
+    pipeline: Pipeline | None = None  # what happens to each image on the CPU
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -60,7 +63,7 @@ def fit(
     with interrupt.deferred():
         while state.epoch < epochs_of(config):
             began, first = time.monotonic(), state.step
-            for rows, batch in _batches(config, material, state):
+            for rows, batch in _batches(config, material, state.epoch, first, len(state.losses)):
                 step(config, material, state, rows, batch)
                 progress.advance(len(rows))
                 if progress.due():
@@ -85,11 +88,11 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     rate = _rate(config, state, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
-    targets = material.targets[to_device(torch.from_numpy(rows), material.device)]
-    pixels = material.normalize(augment(batch, config.augment))
+    pixels, targets = prepared(config, material, position, rows, batch)
     with autocast(material.device, config.train.precision):
         logits = state.network(pixels)
-    loss = loss_of(config.loss, logits.float(), targets)
+    multilabel = config.competition.task == "multilabel"
+    loss = loss_of(config.loss, logits.float(), targets, multilabel)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     if config.optimizer.clip:
@@ -103,15 +106,47 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     state.step += 1
 
 
+def prepared(
+    config: Config, material: Material, position: int, rows: np.ndarray, batch: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What the network sees of uint8 images, and what it is to say: augmented, normalised, mixed.
+
+    ``position``: the step, counted from the beginning of the training. The caller has seeded.
+    """
+    half = material.device.type == "cuda" and config.train.precision != "fp32"
+    images = augment(batch, config.augment, torch.float16 if half else torch.float32)
+    pixels = material.normalize(images)
+    targets = material.targets[to_device(torch.from_numpy(rows), material.device)]
+    if not mixes(config.augment):
+        return pixels, targets
+    soft = soft_targets(targets, len(config.competition.classes))
+    return mix(pixels, soft, config.augment, position)
+
+
+def seen(
+    config: Config, material: Material, epoch: int, steps: int
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """The rows, pixels and targets of an epoch's steps exactly as training has them.
+
+    For looking: nothing is trained. `material.normalize.undone` makes images of the pixels.
+    """
+    for step, (rows, batch) in enumerate(_batches(config, material, epoch, 0, steps)):
+        torch.manual_seed(seed_for(config.seed, material.fold, epoch, step))
+        yield rows, *prepared(config, material, epoch * steps + step, rows, batch)
+
+
 def _batches(
-    config: Config, material: Material, state: State
+    config: Config, material: Material, epoch: int, first: int, steps: int
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """The epoch's batches that are still to come, in an order that only the seed decides."""
-    key = (config.seed, material.fold, state.epoch)
+    """The epoch's batches from step ``first``, in an order that only the seed decides."""
+    key = (config.seed, material.fold, epoch)
     order = np.random.default_rng(seed_for(*key)).permutation(material.rows)
     size = config.train.batch_size
-    parts = [order[n * size : (n + 1) * size] for n in range(state.step, len(state.losses))]
-    return zip(parts, material.images.batches(parts), strict=True)
+    parts = [order[n * size : (n + 1) * size] for n in range(first, steps)]
+    batches = material.images.batches(parts)
+    if material.pipeline:
+        batches = material.pipeline.batches(batches, parts, key, material.device)
+    return zip(parts, batches, strict=True)
 
 
 def _rate(config: Config, state: State, step: int) -> float:

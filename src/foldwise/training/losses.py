@@ -5,10 +5,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from foldwise.config import Loss
+from foldwise.images.mixing import soft_targets
 
 
-def loss_of(settings: Loss, logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of float32 logits (n, outputs); targets as in `competition.metrics`.
+def loss_of(settings: Loss, logits: Tensor, targets: Tensor, multilabel: bool = False) -> Tensor:
+    """The mean loss of float32 logits (n, outputs).
+
+    Targets as in `competition.metrics`: class indices (n,), flags (n, classes) in ``multilabel``,
+    numbers (n, columns) in a regression; or, of mixed images, a distribution over the classes
+    (n, classes), of which class indices are the special case.
 
     cross_entropy: -sum_c t_c log softmax(z)_c, with t = 1 - s + s/C for the true class and s/C for
     the others (s: loss.smoothing). bce: the binary cross-entropy of each class's own sigmoid,
@@ -27,12 +32,20 @@ def loss_of(settings: Loss, logits: Tensor, targets: Tensor) -> Tensor:
         return functional.l1_loss(logits, targets)
     if name == "smooth_l1":
         return functional.smooth_l1_loss(logits, targets)
-    flags, classes = targets, logits.shape[1]
+    outputs = logits.shape[1]
     if name == "ordinal":
-        steps = torch.arange(classes, device=logits.device)
-        flags = (targets[:, None] > steps).to(logits.dtype)
-    elif targets.ndim == 1:
-        flags = functional.one_hot(targets, classes).to(logits.dtype) * (1 - s) + s / classes
-    if targets.ndim == 2 or name == "ordinal":
-        flags = flags * (1 - s) + s / 2
+        flags = _steps(targets, outputs).to(logits.dtype) * (1 - s) + s / 2
+    elif multilabel:
+        flags = targets * (1 - s) + s / 2
+    else:
+        flags = soft_targets(targets, outputs) * (1 - s) + s / outputs
     return functional.binary_cross_entropy_with_logits(logits, flags)
+
+
+def _steps(targets: Tensor, steps: int) -> Tensor:
+    """(n, steps): whether, or how likely, the class is above 0, above 1 …"""
+    if targets.ndim == 1:
+        return targets[:, None] > torch.arange(steps, device=targets.device)
+    place = torch.arange(steps + 1, device=targets.device)
+    above = place[:, None] > place[:steps]  # (a cumsum would not be deterministic on a GPU)
+    return (targets[:, :, None] * above).sum(dim=1)

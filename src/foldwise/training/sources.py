@@ -26,9 +26,12 @@ class Sources:
     usable: np.ndarray
 
 
-def open_sources(config: Config, data: CompetitionData, device: torch.device) -> Sources:
+def open_sources(
+    config: Config, data: CompetitionData, place: torch.device, device: torch.device
+) -> Sources:
     """All images, packed where that is worth it, and decoded once to see that they can be.
 
+    The batches of train images are on ``place``, those of test images on ``device``.
     Raises FoldwiseError naming the images that do not decode.
     """
     train = data.train["file"].tolist()
@@ -39,7 +42,7 @@ def open_sources(config: Config, data: CompetitionData, device: torch.device) ->
     packs = [open_pack(names, look, folder, workers) if folder else None for names in (train, test)]
     usable = _usable_test_rows(config, data, packs)
     resident = 0.0 if debug else config.images.resident_gb
-    images = open_images(train, look, device, workers, resident, packs[0])
+    images = open_images(train, look, place, workers, resident, packs[0])
     others: Images | None = None
     if data.test is not None:
         others = open_images(test, look, device, workers, 0.0, packs[1])

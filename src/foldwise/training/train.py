@@ -19,6 +19,7 @@ from foldwise.competition.submission import check_submission, sample_is_labels
 from foldwise.config import Config
 from foldwise.errors import Interrupted, UsageError, first_few
 from foldwise.images.decode import threads
+from foldwise.images.pipeline import Pipeline, asked_of_cpu, pipeline_of
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.models.weights import Loaded, check_digest
@@ -50,9 +51,13 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
+    pipeline = _pipeline(config)
     loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
-    sources = None if done.issuperset(folds) else open_sources(config, data, device)
+    sources = None
+    if not done.issuperset(folds):
+        place = torch.device("cpu") if pipeline else device  # the CPU augments them first
+        sources = open_sources(config, data, place, device)
     run.begin(config, split.hash, folds)
     try:
         waiting = [k for k in folds if k not in run.finished()]
@@ -63,6 +68,7 @@ def train(config: Config) -> None:
             job = Job(
                 config, run, data, split, device, mended,
                 images=sources.train, test_images=sources.test, test_rows=sources.usable,
+                pipeline=pipeline,
             )  # fmt: skip
             for fold in waiting:
                 train_fold(job, fold)
@@ -118,6 +124,21 @@ def _refuse_unfit(config: Config) -> None:
     thresholds(settings)
 
 
+def _pipeline(config: Config) -> Pipeline | None:
+    """What augments on the CPU. Raises UsageError for what cannot be, or has no meaning."""
+    settings, task = config.augment, config.competition.task
+    if settings.cutmix and task == "regression":
+        raise UsageError(
+            f"augment.cutmix={settings.cutmix:g} has no meaning in a regression: half an image "
+            "does not have half its number; take augment.mixup"
+        )
+    wrong = [zoom for zoom in settings.scales if not 0.1 <= zoom <= 10]
+    if wrong:
+        raise UsageError(f"augment.scales has {wrong[0]:g}: a zoom must be from 0.1 to 10")
+    workers = threads(config.images.workers)
+    return pipeline_of(settings, config.images.size, config.model.in_chans, workers)
+
+
 def _announce(
     config: Config,
     data: CompetitionData,
@@ -141,6 +162,11 @@ def _announce(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
     )
+    asked = asked_of_cpu(config.augment)
+    if config.augment.on == "cpu":
+        lines.append("augmentation by albumentations, on the CPU")
+    elif asked:
+        lines.append(f"augmentation: {', '.join(asked)} on the CPU, the rest on the device")
     print("\n".join(lines), file=sys.stderr)
 
 
