@@ -14,9 +14,7 @@ from foldwise.config import Augment
 from foldwise.images import colour, geometry, processor
 from foldwise.images.load import to_device
 
-SLICE = (
-    2**20
-)  # numbers that a CPU works on at a time: what stays in its caches is not fetched again
+SLICE = 2**20  # numbers that a CPU works on at a time: these stay in its caches
 
 
 class Normalize:

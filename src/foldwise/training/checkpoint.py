@@ -34,6 +34,7 @@ class State:
     epoch: int = 0
     step: int = 0  # within the epoch
     history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch, for metrics.csv
+    waited: float = 0.0  # seconds of this epoch until batches were ready; not in the file
     loaded: Loaded | None = None  # what model.weights gave the network; not in the file
 
     def result(self) -> nn.Module:

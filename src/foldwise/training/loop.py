@@ -63,8 +63,11 @@ def fit(
     with interrupt.deferred():
         while state.epoch < epochs_of(config):
             began, first = time.monotonic(), state.step
+            state.waited, ready = 0.0, began
             for rows, batch in _batches(config, material, state.epoch, first, len(state.losses)):
+                state.waited += time.monotonic() - ready
                 step(config, material, state, rows, batch)
+                ready = time.monotonic()
                 progress.advance(len(rows))
                 if progress.due():
                     loss = _finite_loss(config, state)
@@ -88,7 +91,9 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     rate = _rate(config, state, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
+    began = time.monotonic()
     pixels, targets = prepared(config, material, position, rows, batch)
+    state.waited += time.monotonic() - began  # on a GPU: until it is all launched
     with autocast(material.device, config.train.precision):
         logits = state.network(pixels)
     multilabel = config.competition.task == "multilabel"
@@ -185,7 +190,9 @@ def _end_epoch(
     images = (state.step - first) * min(config.train.batch_size, len(material.rows))
     rate = _rate(config, state, len(state.losses) - 1)
     row = {"epoch": state.epoch + 1, "train_loss": float(state.losses.mean()), "lr": rate}
-    row |= {"images_per_second": round(images / (time.monotonic() - began), 1)}
+    seconds = time.monotonic() - began
+    row |= {"images_per_second": round(images / seconds, 1)}
+    row |= {"waiting": round(state.waited / seconds, 4)}
     state.epoch, state.step = state.epoch + 1, 0
     every = config.train.eval_every
     if every and state.epoch % every == 0 and state.epoch < epochs_of(config):
