@@ -97,7 +97,8 @@ def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Mo
     try:
         return timm.create_model(settings.name, pretrained=pretrained, **options)
     except (TypeError, ValueError, AssertionError) as error:
-        raise UsageError(f"model.name={settings.name} does not build: {error}") from error
+        reason = str(error) or f"it does not take one of {', '.join(options)}"
+        raise UsageError(f"model.name={settings.name} does not build: {reason}") from error
     except Exception as error:  # of the network: its errors have no class in common
         if not pretrained:
             raise

@@ -24,6 +24,10 @@ INSIDE = (  # where checkpoints keep their weights; an average of weights before
 # Of the weights before the last layer; with fewer the file is another network's: mobilenetv2's has
 # 15 % of mobilenetv3_small, resnet18's half of resnet34.
 ENOUGH = 0.25
+DAMAGED = (
+    *(RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    SafetensorError,
+)
 
 
 @dataclass
@@ -115,7 +119,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise FoldwiseError(
             f"{shown(path)} cannot be read as weights ({reason}): copy it again, or save it with "
