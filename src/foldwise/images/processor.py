@@ -113,11 +113,14 @@ class _Job:
         if jitter.chroma is not None:
             turned = jitter.chroma[some].double().numpy() * factor[:, None, None]
             shift = np.broadcast_to(offset[:, None, None], (len(offset), 3, 1))
-            for image, matrix in zip(pixels, np.concatenate([turned, shift], 2), strict=True):
-                for group in self.groups if len(self.groups) > 1 else ():
-                    image[:, :, group] = cv2.transform(image[:, :, group], matrix)
-                if len(self.groups) == 1:
+            matrices = np.concatenate([turned, shift], axis=2)
+            if len(self.groups) == 1:  # in place
+                for image, matrix in zip(pixels, matrices, strict=True):
                     cv2.transform(image, matrix, image)
+            else:
+                for group in self.groups:
+                    for part, matrix in zip(pixels[..., group], matrices, strict=True):
+                        part[:] = cv2.transform(part, matrix)
         elif jitter.brightness is not None or jitter.contrast is not None:
             values = np.arange(256) * factor[:, None] + offset[:, None]
             tables = np.rint(values).clip(0, 255).astype(np.uint8)
@@ -132,7 +135,7 @@ class _Job:
         weights[:step] = colour.LUMA if step == 3 else 1
         gray = np.zeros(len(pixels))
         for group in self.groups:
-            gray += np.array([cv2.sumElems(image[:, :, group]) for image in pixels]) @ weights
+            gray += np.array(list(map(cv2.sumElems, pixels[..., group]))) @ weights
         return gray / (len(self.groups) * self.height * self.width)
 
 
