@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from foldwise.config import PRESETS, Augment
 from foldwise.images import processor
-from foldwise.images.augment import Normalize, augment, changed, draw
+from foldwise.images.augment import Normalize, augment, changed
+from foldwise.images.draw import draw
 
 IMAGES = torch.randint(0, 256, (64, 10, 12, 3), dtype=torch.uint8)
 

@@ -5,13 +5,12 @@ decides them. Geometry is one gather of whole pixels, or one matrix an image and
 colour is one matrix an image; then come holes and noise. Nothing waits for the device.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from foldwise.config import Augment
 from foldwise.images import colour, geometry, processor
+from foldwise.images.draw import Draw, draw
 from foldwise.images.load import to_device
 
 SLICE = 2**20  # numbers that a CPU works on at a time: these stay in its caches
@@ -46,39 +45,6 @@ class Normalize:
         """What the network sees as an image: uint8 (batch, height, width, channels)."""
         images = (pixels.permute(0, 2, 3, 1) - self.offset) / self.scale
         return images.round().clamp(0, 255).to(torch.uint8)
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What happens to each image of a batch: every tensor's first axis is the batch."""
-
-    moves: geometry.Moves
-    matrix: Tensor | None
-    sigma: Tensor | None
-    jitter: colour.Jitter
-    cutout: colour.Holes | None
-    erasing: colour.Holes | None
-    noise: Tensor | None
-
-    def exact(self) -> bool:
-        """Whether pixels change places alone."""
-        s, j = self, self.jitter
-        changes = (s.matrix, s.sigma, s.cutout, s.erasing, s.noise, j.brightness, j.contrast)
-        return all(part is None for part in (*changes, j.chroma))
-
-
-def draw(settings: Augment, shape: torch.Size, on: torch.device) -> Draw:
-    """For images of ``shape`` (batch, height, width, channels)."""
-    batch, height, width, channels = shape
-    return Draw(
-        geometry.draw_moves(settings, batch, height, width, on),
-        geometry.draw_matrix(settings, batch, height, width, on),
-        colour.draw_sigma(settings, batch, on),
-        colour.draw_jitter(settings, batch, channels, on),
-        colour.draw_cutout(settings, batch, height, width, on),
-        colour.draw_erasing(settings, batch, height, width, on),
-        colour.draw_noise(settings, batch, on),
-    )
 
 
 def augment(images: Tensor, settings: Augment, dtype: torch.dtype = torch.float32) -> Tensor:

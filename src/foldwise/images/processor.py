@@ -6,7 +6,6 @@ costs nothing. `docs/augmentation.md` has the figures.
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,9 +14,7 @@ from torch import Tensor
 
 from foldwise.config import Augment
 from foldwise.images import colour
-
-if TYPE_CHECKING:
-    from foldwise.images.augment import Draw
+from foldwise.images.draw import Draw
 
 BORDERS = {
     "edge": cv2.BORDER_REPLICATE,
@@ -27,7 +24,7 @@ BORDERS = {
 PARALLEL_FROM = 64 * 64 * 3  # bytes an image: below that, calls cost more than what they do
 
 
-def changed(images: Tensor, drawn: "Draw", settings: Augment, field: Tensor | None) -> Tensor:
+def changed(images: Tensor, drawn: Draw, settings: Augment, field: Tensor | None) -> Tensor:
     """uint8 (batch, height, width, channels) as drawn; `augment.changed` rounded to uint8.
 
     ``images`` is changed in place. The noise is drawn from torch's generator, image by image.
@@ -48,7 +45,7 @@ class _Job:
     """A batch with its draws as arrays; the methods take the numbers of some of its images."""
 
     def __init__(
-        self, pixels: np.ndarray, drawn: "Draw", settings: Augment, field: Tensor | None
+        self, pixels: np.ndarray, drawn: Draw, settings: Augment, field: Tensor | None
     ) -> None:
         self.pixels, self.settings, self.jitter = pixels, settings, drawn.jitter
         _, self.height, self.width, channels = pixels.shape
