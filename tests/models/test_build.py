@@ -52,7 +52,7 @@ def test_unknown_names_and_arguments_are_usage_errors() -> None:
     ids=str,
 )
 def test_wrong_values_of_a_models_own_arguments_are_usage_errors(args: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="se_resnet_small does not build: [^ ]"):
+    with pytest.raises(UsageError, match=r"se_resnet_small does not build: [^ ]"):
         build_model(Model(name="se_resnet_small", args=args), 2, 8)
 
 
