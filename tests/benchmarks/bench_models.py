@@ -76,6 +76,7 @@ ROWS: dict[str, list[str]] = {
     "monkeynet attention": ["model.name=monkeynet", "model.args={attention: true}"],
     "classification_cnn": [],
     "mobilenet": [],
+    "mobilenet stem small": ["model.name=mobilenet", "model.stem=small"],
     "mobilenetv3_small_100": [],
 }
 

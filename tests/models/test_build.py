@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -33,6 +35,25 @@ def test_unknown_names_and_arguments_are_usage_errors() -> None:
         check_model(Model(name="convnet22"))
     with pytest.raises(UsageError, match="does not build"):
         build_model(Model(name="convnet2", args={"width": 3}), 2, 8)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"act_layer": "nonsense"},
+        {"width": "broad"},
+        {"width": 0},
+        {"layers": [1]},
+        {"layers": 3},
+        {"channels": [8, 8, 8, -8]},
+        {"global_pool": "nonsense"},
+        {"drop_rate": 7},
+    ],
+    ids=str,
+)
+def test_wrong_values_of_a_models_own_arguments_are_usage_errors(args: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"se_resnet_small does not build: [^ ]"):
+        build_model(Model(name="se_resnet_small", args=args), 2, 8)
 
 
 def test_pretrained_weights_that_cannot_be_had_say_what_to_do(

@@ -8,7 +8,9 @@ from torch.nn import functional
 
 
 def scaled(channels: int, width: float) -> int:
-    """``channels`` times the width setting of a model, at least 1."""
+    """``channels`` times the width setting of a model, at least 1. Raises ValueError below 0."""
+    if channels < 1 or width <= 0:
+        raise ValueError(f"{channels} channels times a width of {width} are none")
     return max(1, round(channels * width))
 
 

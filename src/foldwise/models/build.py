@@ -13,7 +13,7 @@ from torch import nn
 
 import foldwise.models  # noqa: F401  (registers our own architectures with timm)
 from foldwise.config import Model
-from foldwise.errors import FoldwiseError, UsageError, nearest
+from foldwise.errors import FoldwiseError, UsageError, nearest, out_of_memory
 from foldwise.models.onepixel import one_pixel_as_linear
 from foldwise.models.surgery import gem_pooling, mlp_head, parameters, small_stem, xavier_head
 from foldwise.models.weights import Loaded, load_weights
@@ -96,10 +96,11 @@ def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Mo
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return timm.create_model(settings.name, pretrained=pretrained, **options)
-    except (TypeError, ValueError, AssertionError) as error:
-        reason = str(error) or f"it does not take one of {', '.join(options)}"
-        raise UsageError(f"model.name={settings.name} does not build: {reason}") from error
-    except Exception as error:  # of the network: its errors have no class in common
+    except Exception as error:  # errors of arguments and of the network have no class in common
+        wrong = isinstance(error, TypeError | ValueError | AssertionError | KeyError)
+        if wrong or (settings.args and not pretrained and not out_of_memory(error)):
+            reason = str(error) or f"it does not take one of {', '.join(options)}"
+            raise UsageError(f"model.name={settings.name} does not build: {reason}") from error
         if not pretrained:
             raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
