@@ -195,7 +195,7 @@ def test_unfit_metric(name, task, message):
 
 
 def test_unknown_class_among_the_thresholds():
-    with pytest.raises(UsageError, match="thresholds names the class 'c7'"):
+    with pytest.raises(UsageError, match="thresholds: there is no class 'c7'; the classes are c0"):
         score("f1_macro", *drawn_multilabel(), "multilabel", thresholds={"c7": 0.2})
 
 

@@ -149,6 +149,8 @@ def _balance(result: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     rare = [f"{name} {count:,}" for name, count in list(counts.items())[::-1]]
     what = f"classes are uneven: {most:,} rows in the largest, {least:,} in the smallest"
+    if most <= UNEVEN * least:
+        what = f"classes have few rows: {least:,} in the smallest"
     return [finding(2 if least < RARE else 1, what, "see the metric: does it weigh classes?", rare)]
 
 

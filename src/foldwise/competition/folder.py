@@ -19,6 +19,16 @@ def folder_of(slug: str) -> Path:
     return home() / "input" / slug
 
 
+def inner_folder(folder: Path) -> Path:
+    """Where a zip has wrapped everything in one folder, that folder: it has tables of its own."""
+    entries = [e for e in folder.iterdir() if not e.name.startswith(".") and e.name != "__MACOSX"]
+    if len(entries) == 1 and entries[0].is_dir():
+        inside = list(entries[0].iterdir())
+        if any(path.is_file() and path.suffix.lower() in (".csv", ".tsv") for path in inside):
+            return entries[0]
+    return folder
+
+
 def place_to_write(folder: Path) -> Path:
     """Where what we make for a competition goes: its folder, or ``input/<slug>`` of our home.
 

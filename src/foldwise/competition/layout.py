@@ -1,13 +1,21 @@
 """A competition as Kaggle gives it, read without being told: tables of ids, labels and images."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from foldwise.competition.digits import write_digits
-from foldwise.competition.folder import existing_folder, folder_of
-from foldwise.competition.reading.imagefiles import ImageFiles, images_of, index_images, named_root
+from foldwise.competition.folder import existing_folder, folder_of, inner_folder
+from foldwise.competition.reading.imagefiles import (
+    NO_CLASS,
+    ImageFiles,
+    images_of,
+    index_images,
+    named_root,
+    words_of,
+)
 from foldwise.competition.reading.packed import packed_table
 from foldwise.competition.reading.patterns import pattern_rows
 from foldwise.competition.reading.rows import (
@@ -65,7 +73,7 @@ def load(config: Config) -> CompetitionData:
     settings = config.competition
     if settings.slug == "digits" and not folder_of("digits").exists():
         write_digits(folder_of("digits"))
-    folder = existing_folder(settings.slug)
+    folder = inner_folder(existing_folder(settings.slug))
     files = index_images(folder)
     paths = find_tables(folder, settings)
     sample = read_table(paths.sample) if paths.sample else None
@@ -78,11 +86,15 @@ def load(config: Config) -> CompetitionData:
         targets = replace(targets, values=targets.values[there])
     test, line = _test(test_table, sample, rows.id_column, files, paths, config)
     verbatim = sample.frame.reset_index(drop=True) if sample else None
+    names = "" if targets.task == "regression" else f" ({first_few(targets.classes)})"
     lines = [
-        f"train: {len(train):,} rows of {source}, {rows.images}; {targets.task}, {targets.said}",
+        f"train: {len(train):,} rows of {source}, {rows.images}{_left_out(files)}; "
+        f"{targets.task}, {targets.said}{names}",
         line,
     ]
-    said = [line.replace(f"{shown(folder)}/", "") for line in lines]
+    prefix = re.escape(f"{shown(folder)}/")
+    said = [re.sub(f"{prefix}(?=[,; ]|$)", "its folder", line) for line in lines]
+    said = [re.sub(prefix, "", line) for line in said]
     return CompetitionData(folder, train, targets, test, verbatim, dropped, said)
 
 
@@ -108,10 +120,18 @@ def _train(
             other = sample or test_table
             hints = other.names if other else []
             return *train_rows(table, images, packed, hints, sample, config), shown(table.path)
-        found = pattern_rows(images, config) if images.paths else None
+        found = pattern_rows(images, config) if images.paths and not paths.others else None
     if found is None:
         raise _no_train_table(Path(files.folder), paths)
     return *found, images.place()
+
+
+def _left_out(files: ImageFiles) -> str:
+    """A folder for validation beside the others: nobody trains on it unless it is moved."""
+    for name in files.children()[0]:
+        if words_of(name) & {"val", "valid", "validation"}:
+            return f" ({name}/ with {len(files.below(f'{name}/').paths):,} images is left out)"
+    return ""
 
 
 def _are_classes(images: ImageFiles, files: ImageFiles, paths: TablePaths, config: Config) -> bool:
@@ -124,6 +144,8 @@ def _are_classes(images: ImageFiles, files: ImageFiles, paths: TablePaths, confi
     if columns.id or columns.label or columns.path:
         return False
     classes, beside = images.children()
+    if any(words_of(name) & NO_CLASS for name in classes):
+        return False
     if paths.others:
         named = config.competition.train_images or named_root("train", files)
         return bool(named) and beside == 0 and len(classes) > 1

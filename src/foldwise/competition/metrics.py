@@ -69,8 +69,8 @@ def decide_labels(predictions: np.ndarray, settings: Competition) -> np.ndarray:
     if settings.task == "ordinal":
         mean = predictions @ np.arange(predictions.shape[1]) / predictions.sum(axis=1)
         return np.floor(mean + 0.5).astype(np.int64)
-    if predictions.shape[1] == 2 and settings.threshold != 0.5:
-        return (predictions[:, 1] >= settings.threshold).astype(np.int64)
+    if predictions.shape[1] == 2 and (settings.threshold != 0.5 or settings.thresholds):
+        return (predictions[:, 1] >= thresholds(settings)[1]).astype(np.int64)
     return predictions.argmax(axis=1)
 
 
@@ -78,8 +78,15 @@ def thresholds(settings: Competition) -> np.ndarray:
     """float64 (c,): competition.threshold, or a class's own. Raises UsageError: no such class."""
     for name, value in settings.thresholds.items():
         if name not in settings.classes:
-            hint = nearest(name, settings.classes)
-            raise UsageError(f"competition.thresholds names the class '{name}'{hint}")
+            raise UsageError(
+                f"competition.thresholds: there is no class '{name}'; the classes are "
+                f"{first_few(settings.classes)}{nearest(name, settings.classes)}"
+            )
+        if settings.task != "multilabel" and settings.classes[1:] != [name]:
+            raise UsageError(
+                f"competition.thresholds={{{name}: {value}}} has no meaning here: multilabel "
+                "classes have thresholds, and of two classes the second"
+            )
         if not 0 <= value <= 1:
             raise UsageError(f"competition.thresholds: {name} has {value}, it must be from 0 to 1")
     return np.array([settings.thresholds.get(c, settings.threshold) for c in settings.classes])

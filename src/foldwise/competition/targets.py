@@ -112,7 +112,7 @@ def _is_multilabel(different: set[str], source: str) -> bool:
     """Whether cells are lists of labels: many different cells from few different words.
 
     Numbers with a separator, and words with a bar or semicolon, are lists. Words with a comma or a
-    blank are too where rows have more or fewer of them and the words come again in other cells.
+    blank are where there are three times as many different cells, or each word is a cell too.
     """
     separator = separator_in(different)
     if not separator:
@@ -123,7 +123,7 @@ def _is_multilabel(different: set[str], source: str) -> bool:
         return True
     if len(words) >= len(different):
         return False
-    if len({len(row) for row in lists}) > 1:
+    if 3 * len(words) <= len(different) or words <= different:
         return True
     raise FoldwiseError(
         f"{source} can be read in two ways: {len(different)} classes such as "

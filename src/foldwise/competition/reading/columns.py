@@ -33,11 +33,13 @@ def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
     """
     if setting:
         return named_column(table, setting, "competition.columns.id")
-    found = _by_name(table, ID_NAMES)
+    found, hints = _by_name(table, ID_NAMES), list(hints)
     found = [name for name in found if name in set(hints)] or found
     if found:
         return found[0]
     columns = table.names
+    if hints and hints[0] in columns and len(set(table.column(hints[0]))) == len(table.frame):
+        return hints[0]  # as in every sample of Kaggle's, the first one
     if len(columns) == 1:
         return columns[0]
     labels = _by_name(table, LABEL_NAMES)
@@ -77,6 +79,8 @@ def label_columns(
     others = [name for name in table.names if name != ids]
     known = set(_by_name(table, LABEL_NAMES)) - {ids}
     flags = {"0", "1", "0.0", "1.0"}
+    if not setting and not known and len(named) == 1:
+        return named
     unsaid = not setting and not known and len(others) > 1 and len(table.frame)
     if unsaid and all(flags.issuperset(table.column(name)) for name in others):
         return others

@@ -23,6 +23,9 @@ ROOT_NAMES = {
     kind: re.compile(rf"(?:{_WORDS})?(?:{names})(?:{_WORDS})?") for kind, names in _KINDS.items()
 }
 OURS = ("audit.png",)  # pictures that foldwise itself puts into a competition's folder
+# Also seg_train, images_training_rev1, boneage-test-dataset: a part's name among other words.
+PART_WORDS = {"train": {"train", "training"}, "test": {"test", "testing"}}
+NO_CLASS = {*PART_WORDS["train"], *PART_WORDS["test"], "val", "valid", "validation", "pred", "part"}
 COMMON_NAME = re.compile(rf"(?:all)?(?:{_WORDS})")
 
 
@@ -126,20 +129,32 @@ def named_root(kind: str, files: ImageFiles) -> str | None:
     ranked = []
     for folder in folders:
         parent, _, name = folder.rpartition("/")
-        if ROOT_NAMES[kind].fullmatch(plain(name)):
+        known = bool(ROOT_NAMES[kind].fullmatch(plain(name)))
+        if known or words_of(name) & PART_WORDS[kind]:
             strange = bool(parent) and not COMMON_NAME.fullmatch(plain(parent))
-            ranked.append((folder.count("/"), strange, len(folder), folder))
+            ranked.append((not known, folder.count("/"), strange, len(folder), folder))
     ranked.sort()
-    if not ranked or (len(ranked) > 1 and ranked[0][1]):  # masks/train beside photographs/train
+    if (
+        ranked and ranked[0][0]
+    ):  # only a name among other words: no more than one folder may have it
+        top = [entry for entry in ranked if entry[1] == ranked[0][1]]
+        ranked = ranked if len(top) == 1 else []
+    if not ranked or (len(ranked) > 1 and ranked[0][2]):  # masks/train beside photographs/train
         return None
     return _unwrapped(kind, files, f"{ranked[0][-1]}/")
+
+
+def words_of(name: str) -> set[str]:
+    """``seg_train`` -> seg, train."""
+    return set(re.split(r"[\W_\d]+", name.casefold()))
 
 
 def _unwrapped(kind: str, files: ImageFiles, root: str) -> str:
     folders, beside = files.below(root).children()
     if len(folders) == 1 and not beside:
         name = plain(folders[0])
-        if ROOT_NAMES[kind].fullmatch(name) or COMMON_NAME.fullmatch(name):
+        same = words_of(folders[0]) & PART_WORDS[kind]
+        if ROOT_NAMES[kind].fullmatch(name) or COMMON_NAME.fullmatch(name) or same:
             return _unwrapped(kind, files, f"{root}{folders[0]}/")
     return root
 
@@ -173,7 +188,7 @@ def match(ids: Sequence[str], files: ImageFiles, what: str) -> list[str]:
 
     An id may carry an extension or none, either slash, folders above the image, or none of the
     folders that the image is in. What fits exactly goes before what fits loosely: without regard
-    to case and outer spaces, at last with another image extension. Raises FoldwiseError when two
+    to case and outer spaces, with another image extension, at last as numbers (1 and 0001). Raises FoldwiseError when two
     files fit an id equally well (``what``, train or test, is named then).
     """
     found: dict[str, str] = {}
@@ -289,6 +304,12 @@ def _loose(name: str) -> str:
     return _exact(name).strip().casefold()
 
 
+def _numbered(name: str) -> str:
+    """0001.png and 1 are one number."""
+    folder, slash, stem = _loose_bare(name).rpartition("/")
+    return folder + slash + (stem.lstrip("0") or "0" if stem.isdigit() else stem)
+
+
 def _loose_bare(name: str) -> str:
     return _bare(_loose(name))
 
@@ -300,4 +321,5 @@ _SPELLINGS: list[tuple[Callable[[str], str], Callable[[str], str]]] = [
     (_loose, _loose),
     (_loose_bare, _loose),
     (_loose_bare, _loose_bare),
+    (_numbered, _numbered),
 ]

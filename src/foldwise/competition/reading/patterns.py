@@ -27,6 +27,8 @@ def pattern_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets] | No
     names = [EXTENSION.sub("", name) for name in rows.frame["id"]]
     if given:
         found = {given: _labels_by(given, names, files)}
+    elif any("/" in name for name in names):
+        return None
     else:
         read = {pattern: _found_labels(pattern, names) for pattern in PATTERNS}
         found = {pattern: labels for pattern, labels in read.items() if labels}

@@ -145,9 +145,11 @@ def find_tables(folder: Path, settings: Competition) -> TablePaths:
     free = [path for path in tables if path not in (train, test, sample)]
     sample = sample or _sample(free)
     free = [path for path in free if path != sample]
-    test = test or _first(free, TEST_NAMES)
+    test = test or _first(free, TEST_NAMES) or _only(free, "test")
+    free = [path for path in free if path != test]
     others = [path for path in free if not NOT_TRAIN.fullmatch(plain(path.stem))]
-    return TablePaths(train or _first(others, TRAIN_NAMES), test, sample, others)
+    train = train or _first(others, TRAIN_NAMES) or _only(others, "train")
+    return TablePaths(train, test, sample, others)
 
 
 def _text(path: Path) -> str:
@@ -200,6 +202,12 @@ def _named(folder: Path, what: str, setting: str, tables: list[Path]) -> Path | 
             f"({there}){nearest(setting, names)}"
         )
     return path
+
+
+def _only(tables: list[Path], word: str) -> Path | None:
+    """The only table with the word in its name: fashion-mnist_train.csv."""
+    found = [path for path in tables if word in plain(path.stem)]
+    return found[0] if len(found) == 1 else None
 
 
 def _first(tables: list[Path], names: list[str]) -> Path | None:

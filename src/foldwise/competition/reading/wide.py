@@ -66,6 +66,7 @@ def _header(path: Path) -> list[str]:
 
 def _pixel_csv(path: Path, header: list[str], columns: list[str], shape: str) -> Table:
     """By arrow: these tables have tens of millions of cells."""
+    _check_shape(path, columns, shape)
     others = [name for name in header if name not in set(columns)]
     text = {name: pa.string() for name in others}
     try:
@@ -84,6 +85,11 @@ def _pixel_csv(path: Path, header: list[str], columns: list[str], shape: str) ->
     cells = {name: table.column(name).to_pylist() for name in others}
     frame = pd.DataFrame(cells, index=range(2, table.num_rows + 2), dtype=object)
     return _with_images(Table(path, frame), flat, shape)
+
+
+def _check_shape(path: Path, columns: list[str], shape: str) -> None:
+    """Refuses pixels of an unknown shape before millions of cells are read."""
+    as_images(np.empty((0, len(columns)), np.uint8), shape, shown(path))
 
 
 def _read_csv(path: Path, types: dict[str, Any]) -> Any:
@@ -116,6 +122,8 @@ def _pixels(path: Path, table: Any, columns: list[str]) -> np.ndarray:
 
 def _parquet(path: Path, shape: str) -> Table:
     try:
+        if columns := pixel_columns(pq.read_schema(path).names):
+            _check_shape(path, columns, shape)
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise FoldwiseError(
