@@ -281,3 +281,16 @@ def test_damaged(
     assert ended.code in (1, 2) and len(lines) == 1 and ended.err.endswith(lines[0] + "\n"), ended
     assert re.search(r": [^:]{8,}$", lines[0]) and len(lines[0]) < 700, lines[0]
     assert not list(home.rglob("*.tmp"))
+
+
+def test_a_refused_competition_freezes_nothing(home: Path, foldwise: Callable[..., Ended]) -> None:
+    folder = home / "input" / "x"
+    table_and_images(folder)
+    sample = folder / "sample_submission.csv"
+    sample.write_text(sample.read_text().replace("cat", "cow"))
+    ended = foldwise("competition=x", "fold=0", "train.epochs=1")
+    assert ended.code == 1 and "which is no class" in ended.err
+    assert not (folder / "folds.csv").exists() and not (folder / "folds.json").exists()
+    sample.write_text(sample.read_text().replace("cow", "cat"))
+    assert foldwise("competition=x", "fold=0", "debug=true").code == 0
+    assert not (folder / "folds.csv").exists()  # a look whether all fits decides nothing

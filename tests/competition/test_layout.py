@@ -544,3 +544,88 @@ def test_table_that_is_a_folder(read, home):
     (home / "input" / "x" / "train.csv").mkdir(parents=True)
     with pytest.raises(FoldwiseError, match="has no train table"):
         read({})
+
+
+# What stood in the way of a stranger --------------------------------------------------------------
+
+
+def test_folders_of_parts_are_no_classes(read):
+    """Intel's scenes: seg_train/seg_train/CLASS, seg_test/seg_test/CLASS, seg_pred/seg_pred."""
+    images = [f"seg_{p}/seg_{p}/{c}/{n}.png" for p in ("train", "test") for c in "ab" for n in "12"]
+    data = read({}, [*images, "seg_pred/seg_pred/9.png"])
+    assert data.classes == ["a", "b"] and len(data.train) == 4 and len(data.test) == 4
+    assert all("seg_train" in file for file in data.train["file"])
+    assert data.said[0].startswith("train: 4 rows of seg_train/seg_train/, a folder a class")
+
+
+def test_numbered_parts_are_no_classes(read):
+    with pytest.raises(FoldwiseError, match="no train table, no arrays and no folder a class"):
+        read({}, ["images_part_1/1.png", "images_part_2/2.png"])
+
+
+def test_labels_are_never_read_from_folders_or_past_tables(read, place):
+    """The skin lesions: tables of other names beside two folders of images."""
+    images = [f"HAM_part_{p}/ISIC_00{p}{n}.png" for p in (1, 2) for n in range(3)]
+    table = "image_id,dx\n" + "".join(
+        f"{Path(i).stem},{'ab'[n % 2]}\n" for n, i in enumerate(images)
+    )
+    tables = {"HAM_metadata.csv": table, "hmnist.csv": "a,b\n1,2\n"}
+    with pytest.raises(
+        FoldwiseError, match=r"tables there are HAM_metadata\.csv, hmnist\.csv: say"
+    ):
+        read(tables, images)
+    data = read(tables, images, competition__train="HAM_metadata.csv")
+    assert data.classes == ["a", "b"] and len(data.train) == 6
+
+
+def test_rows_of_other_parts_are_left_out_and_said(read):
+    rows = [f"{n},{'ab'[n % 2]},{'Training' if n < 4 else 'PublicTest'}\n" for n in range(6)]
+    data = read({"train.csv": "id,label,Usage\n" + "".join(rows)}, [f"{n}.png" for n in range(6)])
+    assert len(data.train) == 4
+    assert "train: 4 rows of train.csv (2 more, test rows by 'Usage', are left out)" in data.said[0]
+
+
+def test_a_validation_folder_is_said(read):
+    images = [f"{p}/{c}/{n}.png" for p in ("train", "val") for c in "ab" for n in "12"]
+    assert "(val/ with 4 images is left out)" in read({}, images).said[0]
+
+
+def test_numbers_with_and_without_zeros(read):
+    table = "id,label\n1,a\n2,b\n10,a\n"
+    data = read({"train.csv": table}, [f"train/{n:04}.png" for n in (1, 2, 10)])
+    assert files_of(data) == ["train/0001.png", "train/0002.png", "train/0010.png"]
+
+
+def test_the_samples_header_tells_ids_and_labels(read):
+    """StudyInstanceUID, and a column a class beside others."""
+    train = "StudyInstanceUID,CVC,ETT,PatientID\n1.2,1,0,p\n1.3,1,1,q\n1.4,0,1,p\n"
+    images = [f"train/1.{n}.png" for n in (2, 3, 4)] + ["test/1.5.png"]
+    sample = "StudyInstanceUID,CVC,ETT\n1.5,0,0\n"
+    data = read({"train.csv": train, "sample_submission.csv": sample}, images)
+    assert (data.task, data.classes) == ("multilabel", ["CVC", "ETT"])
+
+
+def test_the_samples_header_tells_the_number_to_predict(read):
+    train = "Id,Eyes,Face,Pawpularity\na,1,0,63.5\nb,1,1,12\n"
+    sample = "Id,Pawpularity\nc,50.5\n"
+    data = read({"train.csv": train, "sample_submission.csv": sample},
+                ["train/a.png", "train/b.png", "test/c.png"])  # fmt: skip
+    assert (data.task, data.classes) == ("regression", ["Pawpularity"])
+
+
+def test_tables_named_for_their_part_among_other_words(read):
+    pixels = ",".join(f"pixel{n}" for n in range(36))
+    row = ",".join(["7"] * 36)
+    tables = {
+        "fashion-mnist_train.csv": f"label,{pixels}\n0,{row}\n1,{row}\n",
+        "fashion-mnist_test.csv": f"label,{pixels}\n0,{row}\n",
+    }
+    data = read(tables)
+    assert len(data.train) == 2 and len(data.test) == 1
+
+
+def test_everything_in_one_folder(read):
+    tables = {f"comp-data/{name}": text for name, text in
+              {"train.csv": TRAIN, "sample_submission.csv": SAMPLE}.items()}  # fmt: skip
+    data = read(tables, [f"comp-data/{name}" for name in IMAGES])
+    assert len(data.train) == 3 and data.folder.name == "comp-data"

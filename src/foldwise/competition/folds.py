@@ -16,7 +16,7 @@ from foldwise.competition.splits import method_of, refuse_straddling, split
 from foldwise.config import Config
 from foldwise.config import Folds as FoldSettings
 from foldwise.errors import FoldwiseError, first_few, nearest
-from foldwise.files import shown, write_json, write_text
+from foldwise.files import json_text, shown, write_text
 
 ANEW = "delete folds.csv and folds.json to split anew (runs on the old folds then fit no more)"
 
@@ -32,15 +32,26 @@ class FrozenFolds:
     fold: np.ndarray
     k: int
     hash: str
+    pending: tuple[tuple[Path, str], ...] = ()  # files that are not written yet, in their order
+
+    def freeze(self) -> None:
+        """Write what is not written: from now on the split is this one."""
+        for path, text in self.pending:
+            if not path.exists():
+                write_text(path, text)
 
 
 def frozen_folds(
-    data: CompetitionData, config: Config, duplicates: Callable[[], list[str]] | None = None
+    data: CompetitionData,
+    config: Config,
+    duplicates: Callable[[], list[str]] | None = None,
+    freeze: bool = True,
 ) -> FrozenFolds:
     """The folds in folds.csv, which is made where it is missing; folds.json vouches for it.
 
     ``duplicates`` finds the group of each train row for folds.group=duplicates (where the train
-    table has no such column); it is called only when a split is made.
+    table has no such column); it is called only when a split is made. ``freeze=False`` leaves it to
+    the caller to write a new split down, once everything else is known to be right.
 
     A folds.csv without folds.json is the user's own: it is checked, and folds.json written with the
     method ``supplied``. Raises FoldwiseError where the files, the train table and the settings
@@ -71,13 +82,17 @@ def frozen_folds(
     fold = np.array([folds[name] for name in labels], dtype=np.int64)
     _refuse_bad_split(fold, facts["k"], data, config, table)
     # folds.json goes first: alone, as a killed call may leave it, it is enough to make folds.csv.
+    pending = []
     if not facts_file.exists():
-        write_json(facts_file, facts)
+        pending.append((facts_file, json_text(facts)))
     if not table.exists():
         rows = pd.DataFrame({"id": list(folds), "fold": list(folds.values())})
-        write_text(table, rows.to_csv(index=False, lineterminator="\n"))
+        pending.append((table, rows.to_csv(index=False, lineterminator="\n")))
     triples = zip(labels, fold.tolist(), labels.values(), strict=True)
-    return FrozenFolds(fold, facts["k"], digest(sorted(triples)))
+    frozen = FrozenFolds(fold, facts["k"], digest(sorted(triples)), tuple(pending))
+    if freeze:
+        frozen.freeze()
+    return frozen
 
 
 def _grouped(

@@ -27,7 +27,14 @@ from foldwise.competition.reading.rows import (
     test_rows,
     train_rows,
 )
-from foldwise.competition.reading.tables import IMAGE, Table, TablePaths, find_tables, read_table
+from foldwise.competition.reading.tables import (
+    IMAGE,
+    Table,
+    TablePaths,
+    find_tables,
+    read_table,
+    training_part,
+)
 from foldwise.competition.reading.wide import open_table
 from foldwise.competition.targets import Targets
 from foldwise.config import Config
@@ -117,9 +124,11 @@ def _train(
             packed = packed_table(files, paths, "train", config.competition)
         table = table or packed
         if table is not None:
+            table, left_out = training_part(table)
             other = sample or test_table
             hints = other.names if other else []
-            return *train_rows(table, images, packed, hints, sample, config), shown(table.path)
+            rows, targets = train_rows(table, images, packed, hints, sample, config)
+            return rows, targets, f"{shown(table.path)}{left_out}"
         found = pattern_rows(images, config) if images.paths and not paths.others else None
     if found is None:
         raise _no_train_table(Path(files.folder), paths)
@@ -144,7 +153,7 @@ def _are_classes(images: ImageFiles, files: ImageFiles, paths: TablePaths, confi
     if columns.id or columns.label or columns.path:
         return False
     classes, beside = images.children()
-    if any(words_of(name) & NO_CLASS for name in classes):
+    if not images.inside and any(words_of(name) & NO_CLASS for name in classes):
         return False
     if paths.others:
         named = config.competition.train_images or named_root("train", files)

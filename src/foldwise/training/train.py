@@ -41,7 +41,7 @@ def train(config: Config) -> None:
     Interrupted.
     """
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(_duplicates, data, config))
+    split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), pick_device(config.train.device)
     if set(run.started()) - set(run.replaced(config, folds)):
@@ -58,6 +58,8 @@ def train(config: Config) -> None:
     if not done.issuperset(folds):
         place = torch.device("cpu") if pipeline else device  # the CPU augments them first
         sources = open_sources(config, data, place, device)
+    if not config.debug:  # a look whether all fits decides nothing
+        split.freeze()
     run.begin(config, split.hash, folds)
     try:
         waiting = [k for k in folds if k not in run.finished()]

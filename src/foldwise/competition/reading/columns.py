@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from foldwise.competition.reading.imagefiles import EXTENSION
 from foldwise.competition.reading.tables import IMAGE, Table, plain
 from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.files import shown
@@ -20,7 +21,17 @@ LABEL_NAMES = [
     *("level", "type", "variety", "disease", "y", "groundtruth", "truth", "answer", "genus"),
     *("family", "labelid", "labelname", "imagelabel", "hascactus", "isiceberg", "iscat"),
     *("invasive", "dx", "emotion", "expected", "landmarkid", "individualid", "whaleid", "tag"),
-    *("gender", "digit", "character", "letter", "cultivar", "flower", "animal", "style"),
+    *(
+        "findinglabels",
+        "gender",
+        "digit",
+        "character",
+        "letter",
+        "cultivar",
+        "flower",
+        "animal",
+        "style",
+    ),
 ]
 
 
@@ -40,6 +51,10 @@ def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
     columns = table.names
     if hints and hints[0] in columns and len(set(table.column(hints[0]))) == len(table.frame):
         return hints[0]  # as in every sample of Kaggle's, the first one
+    if len(columns) > 2 or not _by_name(table, LABEL_NAMES):
+        alone = [name for name in columns if _names_rows(table, name)]
+        if len(alone) == 1:
+            return alone[0]
     if len(columns) == 1:
         return columns[0]
     labels = _by_name(table, LABEL_NAMES)
@@ -49,6 +64,13 @@ def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
         f"{shown(table.path)}: which column has the image ids? "
         f"{_there(table)}: say competition.columns.id=NAME"
     )
+
+
+def _names_rows(table: Table, column: str) -> bool:
+    """Whether a column is called an id of something, or holds file names, each of them once."""
+    cells = table.column(column)
+    told = plain(column).endswith("id") or all(EXTENSION.search(cell) for cell in cells[:20])
+    return told and len(cells) > 1 and len(set(cells)) == len(cells)
 
 
 def other_id_column(table: Table, known: Iterable[str]) -> str:
@@ -134,7 +156,8 @@ def unnamed_ids(table: Table, setting: str) -> bool:
 
 
 def _by_name(table: Table, names: list[str]) -> list[str]:
-    found = [name for name in table.names if plain(name) in names]
+    found = [name for name in table.names if plain(name) in names and len(name.strip("[]() ")) > 1]
+    found += [name for name in table.names if name.strip().casefold() == "y" and "y" in names]
     return sorted(found, key=lambda name: names.index(plain(name)))
 
 

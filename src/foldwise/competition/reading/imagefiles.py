@@ -134,9 +134,7 @@ def named_root(kind: str, files: ImageFiles) -> str | None:
             strange = bool(parent) and not COMMON_NAME.fullmatch(plain(parent))
             ranked.append((not known, folder.count("/"), strange, len(folder), folder))
     ranked.sort()
-    if (
-        ranked and ranked[0][0]
-    ):  # only a name among other words: no more than one folder may have it
+    if ranked and ranked[0][0]:  # a name among other words counts where one folder alone has it
         top = [entry for entry in ranked if entry[1] == ranked[0][1]]
         ranked = ranked if len(top) == 1 else []
     if not ranked or (len(ranked) > 1 and ranked[0][2]):  # masks/train beside photographs/train
@@ -188,8 +186,8 @@ def match(ids: Sequence[str], files: ImageFiles, what: str) -> list[str]:
 
     An id may carry an extension or none, either slash, folders above the image, or none of the
     folders that the image is in. What fits exactly goes before what fits loosely: without regard
-    to case and outer spaces, with another image extension, at last as numbers (1 and 0001). Raises FoldwiseError when two
-    files fit an id equally well (``what``, train or test, is named then).
+    to case and outer spaces, with another image extension, at last as numbers (1 and 0001). Raises
+    FoldwiseError when two files fit an id equally well (``what``, train or test, is named then).
     """
     found: dict[str, str] = {}
     for of_file, of_id in _SPELLINGS:

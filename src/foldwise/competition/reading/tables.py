@@ -101,6 +101,23 @@ def read_table(path: Path) -> Table:
     return Table(path, pd.DataFrame(rows, columns=header, index=numbers, dtype=str))
 
 
+PART_COLUMNS = ("usage", "split", "set", "subset", "partition", "phase", "datasplit")
+TEST_PARTS = ("test", "testing", "publictest", "privatetest", "public", "private")
+
+
+def training_part(table: Table) -> tuple[Table, str]:
+    """The rows that a column such as Usage does not call test rows, and a remark on the others."""
+    for name in table.names:
+        if plain(name) not in PART_COLUMNS:
+            continue
+        parts = [plain(cell) for cell in table.column(name)]
+        kept = [part not in TEST_PARTS for part in parts]
+        if any(part.startswith("train") for part in parts) and not all(kept):
+            left = f" ({kept.count(False):,} more, test rows by '{name}', are left out)"
+            return Table(table.path, table.frame[kept]), left
+    return table, ""
+
+
 def separator_of(header: str) -> str:
     """The comma, or what a header without one has instead."""
     return next((s for s in ",\t;|" if s in header), ",")
@@ -205,8 +222,9 @@ def _named(folder: Path, what: str, setting: str, tables: list[Path]) -> Path | 
 
 
 def _only(tables: list[Path], word: str) -> Path | None:
-    """The only table with the word in its name: fashion-mnist_train.csv."""
+    """The only table with the word in its name: fashion-mnist_train.csv. Test labels are none."""
     found = [path for path in tables if word in plain(path.stem)]
+    found = [path for path in found if word == "train" or "label" not in plain(path.stem)]
     return found[0] if len(found) == 1 else None
 
 
