@@ -352,3 +352,24 @@ def test_task_from_folder_to_submission(
     assert (home / "submissions" / "shape-default.csv").read_text() == submission.to_csv(
         index=False, lineterminator="\n"
     )
+
+
+# Packs of real images beside the clone ------------------------------------------------------------
+
+PACKS = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROWS = {"flowers12": (624, 336, 12), "signs": (1_341, 719, 10), "cifar10": (50_000, 10_000, 10)}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_pack_by_its_path_alone(name: str, home: Path, foldwise: Callable[..., Ended]) -> None:
+    """The zip as it was downloaded; two batches through a small network."""
+    if not (PACKS / f"{name}.zip").is_file():
+        pytest.skip(f"there is no {name}.zip in a folder shared/data beside the clone")
+    small = ("model.name=convnet2", "model.args={widths: [4]}", "images.size=16", "debug=true")
+    ended = foldwise(f"competition={PACKS / name}.zip", "fold=0", *small)
+    assert ended.code == 0, ended.err
+    train, test, classes = ROWS[name]
+    assert f"train: {train:,} rows of train.csv, an image a row in train/" in ended.err
+    assert f"multiclass, {classes} classes" in ended.err and f"test: {test:,} rows" in ended.err
+    oof, _ = read_table(home / "oof" / f"{name}-default-debug" / "oof.parquet")
+    assert len(oof) == pytest.approx(train / 5, abs=classes)
