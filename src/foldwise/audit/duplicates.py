@@ -16,7 +16,7 @@ from foldwise.bar import counted
 
 PLAIN = 1.0  # deviation of fine structure (0..255) below which an image has none to compare
 LARGE = 64  # pixels of the shorter side from which on pairs are compared in detail
-MANY, SURE = 0.1, 0.98  # share of images with a twin, and similarity: see _least
+MANY, SURE = 0.3, 0.98  # share of images with a twin, and similarity: see _least
 BIG = 200_000  # images; from here on the search's time is announced
 
 
