@@ -1,5 +1,6 @@
 """What our architectures have in common with timm's: the head, and the methods of a model."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,8 @@ class Architecture(nn.Module):
     GROUPS: ClassVar[dict[str, Any]] = {"stem": r"^stem", "blocks": r"^stages\.(\d+)\.(\d+)"}
 
     head: "ClassifierHead | GridHead"
+    # The trunk: (batch, in_chans, height, width) -> the last map, (batch, num_features, …).
+    forward_features: Callable[..., Tensor]
 
     def add_head(self, head: "ClassifierHead | GridHead", drop_rate: float) -> None:
         """Put ``head`` behind the trunk and draw the weights of the convolutions; called last."""
@@ -43,10 +46,6 @@ class Architecture(nn.Module):
         self.num_classes = num_classes
         self.head.reset(num_classes, global_pool)
         self.head_hidden_size = _width(self.head)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(batch, in_chans, height, width) -> the last map, (batch, num_features, …)."""
-        raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The last map -> logits (batch, num_classes), or (batch, head_hidden_size) before them."""

@@ -1,5 +1,7 @@
 """Blocks that several architectures share; what timm has of them is timm's."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from timm.layers import ConvNormAct, DropBlock2d, DropPath, SEModule, get_act_layer
 from timm.layers.adaptive_avgmax_pool import FastAdaptiveAvgPool
@@ -123,3 +125,23 @@ class GeM(nn.Module):
         else:
             means = functional.adaptive_avg_pool2d(powers, self.size)
         return means.pow(1 / self.p).to(x.dtype)
+
+
+def residual_stages(
+    inputs: int,
+    layers: Sequence[int],
+    channels: Sequence[int],
+    block: Callable[[int, int, int, int], nn.Module],
+) -> nn.Sequential:
+    """Stages of ``layers[i]`` blocks of ``channels[i]`` channels, halving the sides between them.
+
+    ``block(inputs, outputs, stage, stride)`` makes one.
+    """
+    stages = []
+    for number, (depth, outputs) in enumerate(zip(layers, channels, strict=True)):
+        stage = []
+        for place in range(depth):
+            stage.append(block(inputs, outputs, number, 2 if number and not place else 1))
+            inputs = outputs
+        stages.append(nn.Sequential(*stage))
+    return nn.Sequential(*stages)

@@ -16,7 +16,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from foldwise.models.base import Architecture, untrained
-from foldwise.models.blocks import BasicBlock, scaled
+from foldwise.models.blocks import BasicBlock, residual_stages, scaled
 
 
 class SEResNetSmall(Architecture):
@@ -43,25 +43,17 @@ class SEResNetSmall(Architecture):
         inputs = scaled(channels[0], width)
         self.stem = ConvNormAct(in_chans, inputs, 3, act_layer=act_layer)
         paths = [drop_path_rate * n / max(1, sum(layers) - 1) for n in range(sum(layers))]
-        stages: list[nn.Module] = []
-        for number, (depth, outputs) in enumerate(zip(layers, channels, strict=True)):
-            stage: list[nn.Module] = []
-            for block in range(depth):
-                stage.append(
-                    BasicBlock(
-                        inputs,
-                        scaled(outputs, width),
-                        stride=2 if number and not block else 1,
-                        squeeze=True,
-                        drop_path=paths.pop(0),
-                        drop_block=drop_block_rate if number >= len(layers) - 2 else 0.0,
-                        act_layer=act_layer,
-                    )
-                )
-                inputs = scaled(outputs, width)
-            stages.append(nn.Sequential(*stage))
-        self.stages = nn.Sequential(*stages)
-        self.add_head(ClassifierHead(inputs, num_classes, global_pool, drop_rate), drop_rate)
+
+        def block(inputs: int, outputs: int, stage: int, stride: int) -> nn.Module:
+            late = drop_block_rate if stage >= len(layers) - 2 else 0.0
+            return BasicBlock(
+                inputs, outputs, stride, squeeze=True, drop_path=paths.pop(0), drop_block=late,
+                act_layer=act_layer,
+            )  # fmt: skip
+
+        outputs = [scaled(number, width) for number in channels]
+        self.stages = residual_stages(inputs, layers, outputs, block)
+        self.add_head(ClassifierHead(outputs[-1], num_classes, global_pool, drop_rate), drop_rate)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The last map, (batch, 256, height / 8, width / 8), sides rounded up."""

@@ -13,7 +13,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from foldwise.models.base import Architecture, untrained
-from foldwise.models.blocks import BasicBlock, scaled
+from foldwise.models.blocks import BasicBlock, residual_stages, scaled
 
 
 class SmallResNet7x7(Architecture):
@@ -36,18 +36,13 @@ class SmallResNet7x7(Architecture):
         super().__init__()
         inputs = scaled(channels[0], width)
         self.stem = ConvNormAct(in_chans, inputs, 7, act_layer=act_layer)
-        stages = []
-        for number, (depth, outputs) in enumerate(zip(layers, channels, strict=True)):
-            stage = []
-            for block in range(depth):
-                stride = 2 if number and not block else 1
-                stage.append(
-                    BasicBlock(inputs, scaled(outputs, width), stride, 7, act_layer=act_layer)
-                )
-                inputs = scaled(outputs, width)
-            stages.append(nn.Sequential(*stage))
-        self.stages = nn.Sequential(*stages)
-        self.add_head(ClassifierHead(inputs, num_classes, global_pool, drop_rate), drop_rate)
+
+        def block(inputs: int, outputs: int, stage: int, stride: int) -> nn.Module:
+            return BasicBlock(inputs, outputs, stride, 7, act_layer=act_layer)
+
+        outputs = [scaled(number, width) for number in channels]
+        self.stages = residual_stages(inputs, layers, outputs, block)
+        self.add_head(ClassifierHead(outputs[-1], num_classes, global_pool, drop_rate), drop_rate)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The last map, (batch, 256, height / 8, width / 8), sides rounded up."""

@@ -21,17 +21,8 @@ LABEL_NAMES = [
     *("level", "type", "variety", "disease", "y", "groundtruth", "truth", "answer", "genus"),
     *("family", "labelid", "labelname", "imagelabel", "hascactus", "isiceberg", "iscat"),
     *("invasive", "dx", "emotion", "expected", "landmarkid", "individualid", "whaleid", "tag"),
-    *(
-        "findinglabels",
-        "gender",
-        "digit",
-        "character",
-        "letter",
-        "cultivar",
-        "flower",
-        "animal",
-        "style",
-    ),
+    *("findinglabels", "gender", "digit", "character", "letter", "cultivar", "flower", "animal"),
+    "style",
 ]
 
 
@@ -39,8 +30,9 @@ def id_column(table: Table, setting: str, hints: Iterable[str] = ()) -> str:
     """The column with the image ids.
 
     By ``setting`` (``competition.columns.id``), otherwise by its name, where ``hints`` (columns
-    of the sample, or else of the test table) decide between several; a single column is it in any
-    case. Raises FoldwiseError naming the columns there.
+    of the sample, or else of the test table) decide between several; else the first of the hints,
+    or the only column that is called an id or holds file names, where its cells are all different;
+    a single column is it in any case. Raises FoldwiseError naming the columns there.
     """
     if setting:
         return named_column(table, setting, "competition.columns.id")
@@ -89,8 +81,8 @@ def label_columns(
     """The column with the labels, or the columns where each class or number has one of its own.
 
     By ``setting`` (one name, or several with commas between); else those that ``values``, the
-    sample's columns, name two or more of; else one (`label_column`, with ``hints``); else all
-    others where they hold nothing but 0 and 1.
+    sample's columns, name two or more of, or one where no column has a label's name; else all
+    others where they hold nothing but 0 and 1; else one (`label_column`, with ``hints``).
     """
     if setting and setting not in table.names and "," in setting:
         names = [name.strip() for name in setting.split(",")]
