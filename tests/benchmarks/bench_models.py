@@ -7,18 +7,17 @@
 
 Each measurement is a row of docs/models/*.csv, written when it is there; what has a row is not
 measured again (delete the row, or the file, to measure anew), so a broken-off command goes on.
---only NAME,NAME measures some of the models. `learn` gives each model the same minutes: its speed
-is measured first, and the recipe (config=models) is then laid over as many images as will fit;
-a slow model sees a random part of the fold once. Run them on a machine that does nothing else.
+--only NAME,NAME measures some of the models. `learn` gives each model the same minutes of one CPU
+core (of the whole GPU): its speed is measured first, and the recipe (config=models) is then laid
+over as many images as will fit; a slow model sees a random part of the fold once. Time of the
+processor is counted, so two of them may run at once; `table` needs a machine that does nothing
+else.
 """
 
 import argparse
-import csv
 import functools
 import math
 import os
-import platform
-import re
 import statistics
 import sys
 import tempfile
@@ -31,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import numpy as np
 import torch
+from figures import Figures, machine
+from model_tables import FOLDER, LINEAR, write_page
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
@@ -38,20 +39,19 @@ from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
 from foldwise.compose import compose
 from foldwise.config import Config
-from foldwise.files import read_json, write_text
-from foldwise.images.load import Images, ResidentImages, open_images, threads
+from foldwise.files import read_json
+from foldwise.images.decode import threads
+from foldwise.images.load import Images, ResidentImages, open_images
 from foldwise.models.base import untrained
 from foldwise.models.listing import size_of
 from foldwise.prediction.predict import predict
 from foldwise.training.device import autocast, pick_device, prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit, step
+from foldwise.training.sources import decide_look
 from foldwise.training.train import decide, train
 
-ROOT = Path(__file__).resolve().parents[2]
-FIGURES, PAGE = ROOT / "docs" / "models", ROOT / "docs" / "models.md"
 SIDE, CLASSES, ROUNDS = 32, 10, 3
-LINEAR = "linear on the pixels"
 ROWS: dict[str, list[str]] = {
     LINEAR: ["model.name=linear_pixels"],
     "densenet7x7": [],
@@ -118,43 +118,8 @@ class Silent:
         return False
 
 
-class Figures:
-    """A CSV file whose rows are models: appended to, and never measured twice."""
-
-    def __init__(self, name: str) -> None:
-        self.path = FIGURES / f"{name}.csv"
-
-    def rows(self) -> list[dict[str, str]]:
-        if not self.path.is_file():
-            return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def have(self, **key: object) -> bool:
-        return any(all(row[k] == str(v) for k, v in key.items()) for row in self.rows())
-
-    def add(self, **row: object) -> None:
-        self.path.parent.mkdir(exist_ok=True)
-        new = not self.path.is_file()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-        print(", ".join(f"{k} {v}" for k, v in row.items()), flush=True)
-
-
 def words_of(label: str) -> list[str]:
     return ROWS[label] or [f"model.name={label}"]
-
-
-def machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
-    name = re.search(r"model name\s*:\s*(.*)", text)
-    return f"{torch.get_num_threads()} threads of {name[1] if name else platform.machine()}"
 
 
 def settled(words: list[str], device: str) -> Config:
@@ -183,8 +148,11 @@ def training_speed(config: Config, images: Images, rows: np.ndarray, seconds: fl
 
 
 def clock(device: torch.device) -> float:
+    """Seconds: of the processor where one thread computes, otherwise of the wall."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif torch.get_num_threads() == 1:
+        return time.process_time()
     return time.perf_counter()
 
 
@@ -204,9 +172,9 @@ def inference_speed(config: Config, images: Images, rows: np.ndarray, seconds: f
     return done / (clock(device) - began)
 
 
-def table(labels: list[str], device: str, seconds: float) -> None:
+def table(folder: Path, labels: list[str], device: str, seconds: float) -> None:
     """Rounds of all models in turn: the middle one of each is kept."""
-    found, kind = Figures("speed"), pick_device(device)
+    found, kind = Figures(folder / "speed.csv"), pick_device(device)
     where = machine(kind)
     labels = [label for label in labels if not found.have(machine=where, model=label)]
     pixels = torch.randint(256, (512, SIDE, SIDE, 3), dtype=torch.uint8, device=kind)
@@ -238,16 +206,19 @@ def resolved(words: list[str], device: str) -> Config:
     return config
 
 
-def learn(labels: list[str], device: str, folder: Path, minutes: float, held: int) -> None:
+def learn(
+    folder: Path, labels: list[str], device: str, slug: Path, minutes: float, held: int
+) -> None:
     """Fold 0 of the competition, the same minutes for every model."""
-    found, kind = Figures("learning"), pick_device(device)
-    base = compose([f"competition={folder.resolve()}", "config=models", f"train.device={device}"])
+    found, kind = Figures(folder / "learning.csv"), pick_device(device)
+    base = compose([f"competition={slug.resolve()}", "config=models", f"train.device={device}"])
     data = layout.load(base)
     split = frozen_folds(data, base, lambda: [])
     decide(base, data, split, kind)
-    channels, workers = base.model.in_chans, threads(base.images.workers)
-    files = data.train["file"].tolist()
-    images = open_images(files, SIDE, channels, kind, workers, base.images.resident_gb)
+    look, workers = decide_look(base, data), threads(base.images.workers)
+    images = open_images(data.train["file"].tolist(), look, kind, workers, base.images.resident_gb)
+    if kind.type == "cpu":  # a minute of one core is a minute, whatever the other one does
+        torch.set_num_threads(1)
     targets = torch.from_numpy(data.targets.values).to(kind)
     rows = np.flatnonzero(split.fold != 0)
     held_rows = np.flatnonzero(split.fold == 0)[:held]
@@ -255,7 +226,7 @@ def learn(labels: list[str], device: str, folder: Path, minutes: float, held: in
         if found.have(machine=machine(kind), model=label, minutes=minutes):
             continue
         config = compose(
-            [f"competition={folder.resolve()}", "config=models", f"train.device={device}",
+            [f"competition={slug.resolve()}", "config=models", f"train.device={device}",
              *words_of(label)]
         )  # fmt: skip
         decide(config, data, split, kind)
@@ -285,9 +256,9 @@ def learn(labels: list[str], device: str, folder: Path, minutes: float, held: in
         )  # fmt: skip
 
 
-def digits(labels: list[str], device: str, epochs: int) -> None:
+def digits(folder: Path, labels: list[str], device: str, epochs: int) -> None:
     """Fold 0 of digits at its native 8 pixels, by the main job itself."""
-    found = Figures("digits")
+    found = Figures(folder / "digits.csv")
     for label in labels:
         if found.have(model=label, epochs=epochs):
             continue
@@ -302,75 +273,6 @@ def digits(labels: list[str], device: str, epochs: int) -> None:
         found.add(model=label, epochs=epochs, accuracy=round(score, 4), seconds=seconds)
 
 
-def page() -> None:
-    """Put the figures between the marks of docs/models.md."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, made in (
-        ("speed", speed_table),
-        ("learning", learning_table),
-        ("digits", digit_table),
-    ):
-        first, last = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        head, _, rest = text.partition(first)
-        _, _, tail = rest.partition(last)
-        text = head + first + made(Figures(name).rows()) + last + tail
-    write_text(PAGE, text)
-    print(f"{PAGE} is written")
-
-
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    if not rows:
-        return "Not measured yet.\n"
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def speed_table(rows: list[dict[str, str]]) -> str:
-    parts = []
-    for where in dict.fromkeys(row["machine"] for row in rows):
-        mine = [row for row in rows if row["machine"] == where]
-        parts.append(f"On {where}, {mine[0]['precision']}, batches of 64 (256 for inference):\n\n")
-        head = ["model", "parameters", "multiply-adds", "training, images/s", "inference, images/s"]
-        lines = [
-            [
-                f"`{row['model']}`",
-                f"{float(row['parameters']) / 1e6:,.2f} M",
-                f"{float(row['multiply_adds']) / 1e6:,.1f} M",
-                f"{float(row['training']):,.0f}",
-                f"{float(row['inference']):,.0f}",
-            ]
-            for row in sorted(mine, key=lambda row: -float(row["training"]))
-        ]
-        parts.append(markdown(head, lines))
-    return "".join(parts) or markdown([], [])
-
-
-def learning_table(rows: list[dict[str, str]]) -> str:
-    parts = []
-    for where, minutes in dict.fromkeys((row["machine"], row["minutes"]) for row in rows):
-        mine = [r for r in rows if (r["machine"], r["minutes"]) == (where, minutes)]
-        line = next((float(r["accuracy"]) for r in mine if r["model"] == LINEAR), math.nan)
-        parts.append(f"{float(minutes):g} minutes of training on {where}:\n\n")
-        head = ["model", "accuracy", "above linear", "epochs", "images/s"]
-        lines = [
-            [
-                f"`{row['model']}`",
-                f"{float(row['accuracy']):.4f}",
-                f"{float(row['accuracy']) - line:+.4f}",
-                row["epochs"],
-                f"{float(row['images_per_second']):,.0f}",
-            ]
-            for row in sorted(mine, key=lambda row: -float(row["accuracy"]))
-        ]
-        parts.append(markdown(head, lines))
-    return "".join(parts) or markdown([], [])
-
-
-def digit_table(rows: list[dict[str, str]]) -> str:
-    lines = [[f"`{r['model']}`", f"{float(r['accuracy']):.4f}", r["epochs"]] for r in rows]
-    return markdown(["model", "accuracy", "epochs"], lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -383,9 +285,8 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=10_000, help="learn: held-out images to score")
     parser.add_argument("--seconds", type=float, default=3.0, help="table: of a measurement")
     parser.add_argument("--epochs", type=int, default=30, help="digits: of training")
-    parser.add_argument("--figures", type=Path, default=FIGURES, help="folder of the CSV files")
+    parser.add_argument("--figures", type=Path, default=FOLDER, help="folder of the CSV files")
     options = parser.parse_args()
-    globals()["FIGURES"] = options.figures
     labels = options.only.split(",") if options.only else list(ROWS)
     for label in labels:
         if label not in ROWS:
@@ -393,17 +294,16 @@ def main() -> None:
     if options.what == "learn" and options.folder is None:
         parser.error("learn needs the folder of a competition, for instance input/cifar10")
     torch.manual_seed(0)
+    kept, device = options.figures, options.device
     work: dict[str, Callable[[], None]] = {
-        "table": lambda: table(labels, options.device, options.seconds),
-        "learn": lambda: learn(
-            labels, options.device, options.folder, options.minutes, options.held
-        ),
-        "digits": lambda: digits(labels, options.device, options.epochs),
+        "table": lambda: table(kept, labels, device, options.seconds),
+        "learn": lambda: learn(kept, labels, device, options.folder, options.minutes, options.held),
+        "digits": lambda: digits(kept, labels, device, options.epochs),
         "page": lambda: None,
     }
     work[options.what]()
-    if options.figures == parser.get_default("figures"):
-        page()
+    if kept == FOLDER:
+        write_page()
 
 
 if __name__ == "__main__":
