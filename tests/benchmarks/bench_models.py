@@ -38,12 +38,12 @@ from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
 from foldwise.compose import compose
 from foldwise.config import Config
+from foldwise.device import autocast, pick_device, prepare
 from foldwise.files import read_json, write_text
 from foldwise.images.load import Images, ResidentImages, open_images, threads
 from foldwise.models.base import untrained
 from foldwise.models.listing import size_of
 from foldwise.prediction.predict import predict
-from foldwise.training.device import autocast, pick_device, prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit, step
 from foldwise.training.train import decide, train
@@ -230,7 +230,7 @@ def table(labels: list[str], device: str, seconds: float) -> None:
 
 
 def resolved(words: list[str], device: str) -> Config:
-    from foldwise.training.device import automatic_precision
+    from foldwise.device import automatic_precision
 
     config = settled(words, device)
     config.train.precision = automatic_precision(pick_device(device))
