@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 from foldwise.competition import layout
 from foldwise.compose import compose
 from foldwise.config import Config
+from foldwise.device import automatic_precision, pick_device, prepare
 from foldwise.images.decode import threads
 from foldwise.images.load import open_images
 from foldwise.images.pack import Look
-from foldwise.training.device import automatic_precision, pick_device, prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit
 

@@ -39,13 +39,13 @@ from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
 from foldwise.compose import compose
 from foldwise.config import Config
+from foldwise.device import autocast, automatic_precision, pick_device, prepare
 from foldwise.files import read_json
 from foldwise.images.decode import threads
 from foldwise.images.load import Images, ResidentImages, open_images
 from foldwise.models.base import untrained
 from foldwise.models.listing import size_of
 from foldwise.prediction.predict import predict
-from foldwise.training.device import autocast, pick_device, prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit, step
 from foldwise.training.sources import decide_look
@@ -198,8 +198,6 @@ def table(folder: Path, labels: list[str], device: str, seconds: float) -> None:
 
 
 def resolved(words: list[str], device: str) -> Config:
-    from foldwise.training.device import automatic_precision
-
     config = settled(words, device)
     config.train.precision = automatic_precision(pick_device(device))
     prepare(config.train, pick_device(device))

@@ -10,9 +10,9 @@ import torch
 
 from foldwise import interrupt
 from foldwise.compose import compose
+from foldwise.device import prepare
 from foldwise.images.load import ResidentImages
 from foldwise.runs import Run
-from foldwise.training.device import prepare
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, step
 from helpers import QUICK, Ended

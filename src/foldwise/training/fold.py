@@ -17,6 +17,7 @@ from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import loss_metric, metric_of, watched
 from foldwise.config import Config
+from foldwise.device import autocast, seed_for
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
@@ -30,7 +31,6 @@ from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
 from foldwise.training import checkpoint
 from foldwise.training.checkpoint import State
-from foldwise.training.device import autocast, seed_for
 from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from foldwise import interrupt
 from foldwise.config import Config
+from foldwise.device import autocast, seed_for
 from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
 from foldwise.images.mixing import mix, mixes, soft_targets
 from foldwise.images.pipeline import Pipeline
 from foldwise.training.checkpoint import State
-from foldwise.training.device import autocast, seed_for
 from foldwise.training.losses import loss_of
 from foldwise.training.progress import Progress
 from foldwise.training.schedule import learning_rate

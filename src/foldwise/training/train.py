@@ -17,6 +17,7 @@ from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
 from foldwise.competition.submission import check_submission, sample_is_labels
 from foldwise.config import Config
+from foldwise.device import automatic_precision, describe, pick_device, prepare
 from foldwise.errors import Interrupted, UsageError, first_few
 from foldwise.images.decode import threads
 from foldwise.images.pipeline import Pipeline, asked_of_cpu, pipeline_of
@@ -25,7 +26,6 @@ from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.models.weights import Loaded, check_digest
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
-from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
 from foldwise.training.sources import decide_look, open_sources
