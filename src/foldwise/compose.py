@@ -61,9 +61,11 @@ def compose(words: list[str]) -> Config:
         _update(merged, key, value, "")
     config = _to_config(merged)
     _check_values(config)
-    group = tree.get("augment")
-    said = {f"augment.{name}" for name in group} if isinstance(group, dict) else set()
-    _fill_preset(config, {*said, *overrides})
+    said = {f"{name}.{key}" for name, group in tree.items() if isinstance(group, dict) for key in group}
+    said |= {*tree, *overrides}
+    _fill_preset(config, said)
+    if config.train.hours and "train.epochs" not in said:
+        config.train.epochs = 0  # as many as fit
     _name_run(config, path)
     return config
 
@@ -114,16 +116,22 @@ def recipe_hash(config: Config) -> str:
     Those at their defaults are left out, so that a setting that a later version adds changes no
     hash of an earlier one.
     """
-    default = flat(Config())
-    shaping = {k: v for k, v in flat(config).items() if k not in NOT_THE_RESULT and v != default[k]}
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+    default, shaping = flat(Config()), _shaping(config)
+    others = {key: value for key, value in shaping.items() if value != default[key]}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
+def _shaping(config: Config) -> dict[str, Any]:
+    """The settings that shape the result: train.hours is one where it decides the epochs."""
+    left_out = NOT_THE_RESULT | ({"train.hours"} if config.train.epochs else set())
+    return {key: value for key, value in flat(config).items() if key not in left_out}
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """``key: old -> new`` for each setting that makes the two another recipe."""
     before, after = flat(old), flat(new)
-    keys = [key for key in before if key not in NOT_THE_RESULT and before[key] != after[key]]
-    return [f"{key}: {before[key]} -> {after[key]}" for key in keys]
+    keys = _shaping(old).keys() | _shaping(new).keys()
+    return [f"{k}: {v} -> {after[k]}" for k, v in before.items() if k in keys and v != after[k]]
 
 
 def adopt(config: Config, stored: Config) -> None:
@@ -132,6 +140,9 @@ def adopt(config: Config, stored: Config) -> None:
     for key in AUTOMATIC:
         if _value(config, key) == default[key]:
             set_value(config, key, _value(stored, key))
+    if not config.train.batch_size:
+        config.train.batch_size = stored.train.batch_size
+        config.optimizer.lr_batch = stored.optimizer.lr_batch
 
 
 def set_value(config: Config, key: str, value: Any) -> None:
@@ -231,10 +242,13 @@ def _update(merged: Any, key: str, value: Any, where: str) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    setting = dict(settings()).get(key)
+    if setting is not None and value == "auto" and setting.metadata.get("auto") is not None:
+        value = setting.metadata["auto"]
     try:
         OmegaConf.update(merged, key, value, merge=False, force_add=True)
     except OmegaConfBaseException as error:
-        wanted = getattr(dict(settings()).get(key), "type", "")
+        wanted = getattr(setting, "type", "")
         kind = getattr(wanted, "__name__", str(wanted))
         raise UsageError(f"{where}{key}={value} is not of type {kind}") from error
 

@@ -18,9 +18,14 @@ def one_of(default: Any, *others: Any) -> Any:
     return field(default=default, metadata={"choices": (default, *others)})
 
 
-def between(default: float, low: float, high: float = float("inf")) -> Any:
-    """A number (int or float, as annotated) that must lie in [low, high]."""
-    return field(default=default, metadata={"range": (low, high)})
+def between(
+    default: float, low: float, high: float = float("inf"), auto: float | None = None
+) -> Any:
+    """A number (int or float, as annotated) that must lie in [low, high].
+
+    ``auto``: the number that stands for the word `auto`.
+    """
+    return field(default=default, metadata={"range": (low, high), "auto": auto})
 
 
 @dataclass
@@ -168,6 +173,7 @@ class Loss:
 class Optimizer:
     name: str = "adamw"  # any optimizer of timm's factory
     lr: float = between(2e-3, 0)  # peak learning rate
+    lr_batch: int = between(0, 0)  # batch size that lr is meant for: scaled from there; 0: not
     weight_decay: float = between(0.05, 0)  # not applied to norms and biases
     momentum: float = between(0.9, 0, 1)  # of the optimizers that have one
     betas: list[float] = field(default_factory=list)  # []: the optimizer's own
@@ -183,13 +189,23 @@ class Schedule:
 
 @dataclass
 class Train:
-    epochs: int = between(30, 1)  # passes over the training rows
-    batch_size: int = between(64, 1)  # images a step
+    epochs: int = between(30, 0, auto=0)  # passes over the training rows; auto: as hours allow
+    hours: float = between(0.0, 0)  # the call ends within; 0: takes what it takes
+    batch_size: int = between(64, 0, auto=0)  # images a step; auto: as many as fit
     ema: float = between(0.99, 0, 0.99999)  # decay of the weights' moving average; 0: none
     precision: str = one_of("auto", "bf16", "fp16", "fp32")  # auto: bf16 or fp16 where it is fast
     channels_last: bool = True  # memory format of images and weights
     eval_every: int = between(1, 0)  # epochs between looks at the held-out fold; 0: only at the end
     deterministic: bool = False  # same bytes on a GPU too (CPUs always), at some cost in speed
+    keep: str = one_of("last", "best")  # weights: of the last epoch, or of the best watched one
+    watch: str = one_of("inner", "fold")  # what best, patience and plateau go by; fold: optimistic
+    inner: float = between(0.1, 0, 0.5)  # share of the training rows that is held out to be watched
+    patience: int = between(0, 0)  # epochs without improvement until training stops; 0: never
+    patience_warmup: int = between(0, 0)  # epochs at first that do not count for patience
+    min_change: float = between(0.0, 0)  # a smaller improvement is none
+    save_every: int = between(0, 0)  # epochs between weights that are kept; 0: none are
+    compile: str = one_of("auto", "on", "off")  # torch.compile; auto: where it pays
+    tracker: str = one_of("none", "tensorboard", "wandb")  # follows metrics.csv
     device: str = one_of("auto", "cuda", "mps", "cpu")  # auto: the first of these that is there
 
 
@@ -207,6 +223,7 @@ class Config:
     seed: int = between(0, 0, 2**32 - 1)  # of weights, order and augmentation
     debug: bool = False  # two batches of everything, in a run named …-debug
     overwrite: bool = False  # train the named folds again where they are finished
+    gpus: int = between(1, 1, 64)  # folds that are trained at once, each on a GPU of its own
     competition: Competition = field(default_factory=Competition)
     images: Images = field(default_factory=Images)
     folds: Folds = field(default_factory=Folds)
@@ -222,7 +239,8 @@ class Config:
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
 # hash leaves them out. (The split and the labels have a hash of their own.)
 NOT_THE_RESULT = {
-    *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
+    *("config", "run", "fold", "overwrite", "gpus", "train.device", "train.eval_every"),
+    *("train.save_every", "train.tracker"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),

@@ -66,6 +66,29 @@ def split(data: CompetitionData, config: Config) -> np.ndarray:
     return fold
 
 
+def inner_part(data: CompetitionData, rows: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Bool (len(rows),): about ``share`` of some train rows, to watch while training on the others.
+
+    Stratified as the folds are; rows of one group (`folds.group=COLUMN`) stay together. Raises
+    FoldwiseError where there are too few rows to leave any of them out.
+    """
+    k = max(2, round(1 / share))
+    values = data.targets.values[rows]
+    groups = np.arange(len(rows))
+    if "group" in data.train:
+        groups = np.unique(data.train["group"].to_numpy(dtype=str)[rows], return_inverse=True)[1]
+    if groups.max(initial=-1) + 1 < k:
+        raise FoldwiseError(
+            f"train.inner={share:g} of {len(rows)} training rows (in {groups.max(initial=-1) + 1} "
+            "groups) is nothing to watch: say a larger train.inner, or train.watch=fold"
+        )
+    flags = _flags(values, data.task, k)
+    if flags.sum(axis=0).max() < k:  # nothing to stratify by
+        flags = np.ones((len(rows), 1), np.int8)
+    method = "stratified_group" if "group" in data.train else "stratified"
+    return _folds(method, flags, groups, k, seed) == 0
+
+
 def _folds(method: str, flags: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
     """The fold of each row; flags (n, c) are what every fold should have the same share of."""
     rows = len(flags)
