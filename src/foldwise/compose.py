@@ -61,7 +61,9 @@ def compose(words: list[str]) -> Config:
         _update(merged, key, value, "")
     config = _to_config(merged)
     _check_values(config)
-    said = {f"{name}.{key}" for name, group in tree.items() if isinstance(group, dict) for key in group}
+    said = {
+        f"{name}.{key}" for name, group in tree.items() if isinstance(group, dict) for key in group
+    }
     said |= {*tree, *overrides}
     _fill_preset(config, said)
     if config.train.hours and "train.epochs" not in said:

@@ -54,7 +54,9 @@ TECHNIQUES: dict[str, tuple[str, ...]] = {
     ),
     "RandAugment 2": ("augment.randaugment=2",),
     "dropout 0.3": ("model.drop_rate=0.3",),
-    "SGD with Nesterov momentum": ("optimizer.name=sgd", "optimizer.lr=0.05", "optimizer.weight_decay=5e-4"),
+    "SGD with Nesterov momentum": (
+        *("optimizer.name=sgd", "optimizer.lr=0.05", "optimizer.weight_decay=5e-4"),
+    ),
     "Lion": ("optimizer.name=lion", "optimizer.lr=3e-4"),
     "ADOPT": ("optimizer.name=adoptw",),
     "Muon": ("optimizer.name=muon", "optimizer.lr=1e-2"),

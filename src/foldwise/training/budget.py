@@ -16,7 +16,7 @@ SPARE = 0.01  # of the whole budget: what no estimate foresees
 ENDING = 2.0  # seconds at least that are kept for tables and scores
 
 
-class TimeUp(Exception):  # noqa: N818 - nothing went wrong
+class TimeUp(Exception):
     """The limit of `train.hours` is reached, and the fold is saved."""
 
 
@@ -47,16 +47,21 @@ def budget_of(config: Config, folds: int) -> Budget | None:
 
 
 @dataclass
-class Plan:
-    """How many steps a fold takes until its deadline: measured while it trains."""
+class Clock:
+    """A fold's share of the time."""
 
     deadline: float  # time.monotonic()
+    planned: bool  # it decides how many steps are taken; otherwise it is a limit
     calls: int = 0
     began: float = 0.0
-    first: int = 0  # the steps that were taken when the clock began
+    first: int = 0  # the steps that were taken when the measuring began
+
+    def up(self) -> bool:
+        """Whether a limit is reached."""
+        return not self.planned and time.monotonic() >= self.deadline
 
     def total(self, done: int) -> int:
-        """Steps of the whole training, asked before each step; ``done``: steps taken so far."""
+        """Steps of the whole training, by the speed so far; asked before each, ``done`` of them."""
         now, self.calls = time.monotonic(), self.calls + 1
         if self.calls in (1, 1 + WARMING):
             self.began, self.first = now, done

@@ -37,8 +37,17 @@ class State:
     step: int = 0  # within the epoch
     history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch, for metrics.csv
     plateau: Plateau = field(default_factory=Plateau)  # what the schedule of this name has seen
+    best: dict[str, Tensor] = field(default_factory=dict)  # for train.keep=best: these weights
+    parts: int = 1  # that a batch goes through the network in: more after it ran out of memory
+    norm: Tensor | None = None  # sum of the epoch's gradient norms, where they are clipped by norm
+    total: int = 0  # steps of the whole training; not in the file
     waited: float = 0.0  # seconds of this epoch until batches were ready; not in the file
     loaded: Loaded | None = None  # what model.weights gave the network; not in the file
+
+    @property
+    def taken(self) -> int:
+        """Steps of the training so far."""
+        return self.epoch * len(self.losses) + self.step
 
     def result(self) -> nn.Module:
         """The network that predicts: the average of the weights where there is one."""
@@ -58,6 +67,9 @@ def save(path: Path, identity: str, state: State) -> None:
         "step": state.step,
         "history": state.history,
         "plateau": dataclasses.asdict(state.plateau),
+        "best": state.best,
+        "parts": state.parts,
+        "norm": state.norm,
     }
     with atomic(path) as file:
         torch.save(content, file)
@@ -79,6 +91,7 @@ def load(path: Path, identity: str, state: State) -> None:
         state.epoch, state.step = content["epoch"], content["step"]
         state.history = content["history"]
         state.plateau = Plateau(**content["plateau"])
+        state.best, state.parts, state.norm = content["best"], content["parts"], content["norm"]
     except DAMAGED as error:
         reason = " ".join(str(error).split())[:200] or "it is empty"
         raise FoldwiseError(f"{shown(path)} cannot be read ({reason}); {way_on}") from error

@@ -157,6 +157,7 @@ def beginning(
         optimizer=make_optimizer(network, config.optimizer, device),
         scaler=torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16"),
         losses=torch.zeros(steps, device=device),
+        total=epochs_of(config) * steps,
         loaded=built.loaded,
     )
     return state, Normalize(built.mean, built.std, device, config.train.channels_last)

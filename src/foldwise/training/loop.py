@@ -17,10 +17,13 @@ from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
 from foldwise.images.mixing import mix, mixes, soft_targets
 from foldwise.images.pipeline import Pipeline
+from foldwise.training import watch
+from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State
 from foldwise.training.groups import freeze
 from foldwise.training.losses import loss_of
-from foldwise.training.optimizer import clip_gradients, set_rates
+from foldwise.training.memory import can_be_parted, memory_mb, parted, parts_line, smaller_parts
+from foldwise.training.optimizer import clip_gradients, peak_rate, set_rates
 from foldwise.training.progress import Progress
 from foldwise.training.schedule import learning_rate, momentum
 
@@ -58,45 +61,79 @@ def fit(
     material: Material,
     state: State,
     progress: Progress,
-    evaluate: Callable[[State], dict[str, float]],
+    evaluate: Callable[[State, bool], dict[str, float]],
     save: Callable[[State], None],
-    watch: Callable[[State], float] | None = None,
+    clock: Clock | None = None,
 ) -> None:
-    """Train from where ``state`` stands to the last epoch.
+    """Train from where ``state`` stands to the end.
 
-    ``evaluate`` gives an epoch's columns of metrics.csv beyond the loop's own (the caller adds the
-    last epoch's, from the predictions that it makes anyway); ``save`` is called at the end of each
-    epoch, and when a signal asks to stop; ``watch`` gives the value that a plateau schedule waits
-    for, after each epoch, more being better. Raises FoldwiseError when the loss is
-    not finite, Interrupted after a signal.
+    That is the last epoch, or where early stopping or the ``clock`` (of `train.hours`) says so.
+    ``evaluate`` gives the columns of metrics.csv beyond the loop's own, and is told whether the
+    epoch is the last (whose scores the caller adds, from the predictions that it makes anyway).
+    ``save`` is called at the end of each epoch (``state.step`` is 0 then), and when a signal or the
+    clock ends it all before. Where the memory does not hold a batch, it goes through the network in
+    twice as many parts. Raises FoldwiseError when the loss is not finite, Interrupted after a
+    signal, TimeUp.
     """
     with interrupt.deferred():
-        while state.epoch < epochs_of(config):
+        while state.taken < state.total and not watch.has_stopped(config, state.history):
             began, first = time.monotonic(), state.step
-            state.waited, ready = 0.0, began
+            state.waited = 0.0
             if config.optimizer.freeze_epochs:
                 frozen = state.epoch < config.optimizer.freeze_epochs
                 freeze(state.network, state.optimizer, frozen)
-            for rows, batch in _batches(config, material, state.epoch, first, len(state.losses)):
-                state.waited += time.monotonic() - ready
-                step(config, material, state, rows, batch)
-                ready = time.monotonic()
-                progress.advance(len(rows))
-                if progress.due():
-                    loss = _finite_loss(config, state)
-                    rate = _rate(config, state, state.step - 1)
-                    progress.show(state.epoch, epochs_of(config), loss, rate)
-                if state.step % config.train.accumulate == 0 and interrupt.pending():
-                    save(state)
-                    raise Interrupted(interrupt.pending())
+            while not _through(config, material, state, progress, save, clock):
+                smaller_parts(config, state)
+                progress.line(parts_line(config, material.fold, state))
             _finite_loss(config, state)
             _end_epoch(config, material, state, began, first, evaluate)
-            if watch:
-                state.plateau = state.plateau.after(watch(state), config.schedule)
             progress.line(_epoch_line(config, material.fold, state))
             save(state)
             if interrupt.pending():
                 raise Interrupted(interrupt.pending())
+
+
+def _through(
+    config: Config,
+    material: Material,
+    state: State,
+    progress: Progress,
+    save: Callable[[State], None],
+    clock: Clock | None,
+) -> bool:
+    """Take the steps of the epoch that are left; False where the memory did not hold one."""
+    ready = time.monotonic()
+    batches = _batches(config, material, state.epoch, state.step, len(state.losses))
+    try:
+        for rows, batch in batches:
+            if clock and clock.planned:
+                state.total = clock.total(state.taken)
+                if state.taken >= state.total:
+                    break
+            state.waited += time.monotonic() - ready
+            step(config, material, state, rows, batch)
+            ready = time.monotonic()
+            progress.advance(len(rows))
+            if progress.due():
+                loss, rate = _finite_loss(config, state), _rate(config, state, state.step - 1)
+                progress.show(state.epoch, _epochs_ahead(state), loss, rate)
+            if state.step % config.train.accumulate == 0:
+                _end_early(state, save, clock)
+    except Exception as error:
+        if not can_be_parted(config, state, error):
+            raise
+        return False
+    return True
+
+
+def _end_early(state: State, save: Callable[[State], None], clock: Clock | None) -> None:
+    """Save and end it all after a signal, or where the time of `train.hours` is up."""
+    if interrupt.pending():
+        save(state)
+        raise Interrupted(interrupt.pending())
+    if clock and clock.up():
+        save(state)
+        raise TimeUp
 
 
 def step(config: Config, material: Material, state: State, rows: np.ndarray, batch: Tensor) -> None:
@@ -104,23 +141,26 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
 
     Nothing in here waits for the device.
     """
-    position = state.epoch * len(state.losses) + state.step
     torch.manual_seed(seed_for(config.seed, material.fold, state.epoch, state.step))
     began = time.monotonic()
-    pixels, targets = prepared(config, material, position, rows, batch)
+    pixels, targets = prepared(config, material, state.taken, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
-    with autocast(material.device, config.train.precision):
-        logits = state.network(pixels)
     multilabel = config.competition.task == "multilabel"
-    loss = loss_of(config.loss, logits.float(), targets, multilabel)
     first = state.step - state.step % config.train.accumulate
     together = min(config.train.accumulate, len(state.losses) - first)
     if state.step == first:
         state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(loss / together if together > 1 else loss).backward()
+    state.losses[state.step] = 0
+    for part in parted(len(rows), state.parts):
+        with autocast(material.device, config.train.precision):
+            logits = state.network(pixels[part])
+        loss = loss_of(config.loss, logits.float(), targets[part], multilabel)
+        share = len(logits) / len(rows)
+        weight = share / together
+        state.scaler.scale(loss * weight if weight != 1 else loss).backward()
+        state.losses[state.step] += loss.detach() * share
     if state.step == first + together - 1:
         _update(config, state)
-    state.losses[state.step] = loss.detach()
     state.step += 1
 
 
@@ -131,7 +171,9 @@ def _update(config: Config, state: State) -> None:
     set_rates(state.optimizer, rate, momentum(number, updates, config.schedule))
     if config.optimizer.clip:
         state.scaler.unscale_(state.optimizer)
-        clip_gradients(state.network, state.optimizer, config.optimizer)
+        norm = clip_gradients(state.network, state.optimizer, config.optimizer)
+        if norm is not None:
+            state.norm = norm if state.norm is None else state.norm + norm
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.ema:
@@ -183,14 +225,22 @@ def _batches(
 
 def _progress(config: Config, state: State, step: int) -> tuple[int, int, int]:
     """The update to which a step of this epoch belongs, updates in all, and those of an epoch."""
-    each = math.ceil(len(state.losses) / config.train.accumulate)
-    return state.epoch * each + step // config.train.accumulate, epochs_of(config) * each, each
+    together = config.train.accumulate
+    each = math.ceil(len(state.losses) / together)
+    epochs, rest = divmod(state.total, len(state.losses))
+    return state.epoch * each + step // together, epochs * each + math.ceil(rest / together), each
 
 
 def _rate(config: Config, state: State, step: int) -> float:
     """The learning rate of a step of the current epoch."""
-    progress, peak = _progress(config, state, step), config.optimizer.lr
+    peak = peak_rate(config.optimizer, config.train.batch_size * config.train.accumulate)
+    progress = _progress(config, state, step)
     return learning_rate(*progress, peak, config.schedule, state.plateau.scale)
+
+
+def _epochs_ahead(state: State) -> int:
+    """Epochs of the whole training, as far as it is known."""
+    return math.ceil(state.total / len(state.losses))
 
 
 def _finite_loss(config: Config, state: State) -> float:
@@ -215,26 +265,32 @@ def _end_epoch(
     state: State,
     began: float,
     first: int,
-    evaluate: Callable[[State], dict[str, float]],
+    evaluate: Callable[[State, bool], dict[str, float]],
 ) -> None:
-    """Add the epoch's row to the history and stand at the beginning of the next."""
+    """Add the epoch's row to the history, act on what is watched, and stand at the next epoch."""
     images = (state.step - first) * min(config.train.batch_size, len(material.rows))
-    rate = _rate(config, state, len(state.losses) - 1)
-    row = {"epoch": state.epoch + 1, "train_loss": float(state.losses.mean()), "lr": rate}
+    rate, losses = _rate(config, state, state.step - 1), state.losses[: state.step]
+    row = {"epoch": state.epoch + 1, "train_loss": float(losses.mean()), "lr": rate}
+    if state.norm is not None:
+        row |= {"grad_norm": float(state.norm) / math.ceil(state.step / config.train.accumulate)}
     seconds = time.monotonic() - began
     row |= {"images_per_second": round(images / seconds, 1)}
-    row |= {"waiting": round(state.waited / seconds, 4)}
-    state.epoch, state.step = state.epoch + 1, 0
-    every = config.train.eval_every
-    if every and state.epoch % every == 0 and state.epoch < epochs_of(config):
-        row |= evaluate(state)
+    row |= {"waiting": round(state.waited / seconds, 4), "memory_mb": memory_mb(material.device)}
+    if state.parts > 1:
+        row |= {"parts": state.parts}
+    state.epoch, state.step, state.norm = state.epoch + 1, 0, None
+    row |= evaluate(state, state.taken >= state.total)
     row["seconds"] = round(time.monotonic() - began, 3)
     state.history.append(row)
+    if watch.watches(config):
+        if config.train.keep == "best" and watch.improved(config, state.history):
+            state.best = {k: v.clone() for k, v in state.result().state_dict().items()}
+        state.plateau = state.plateau.after(watch.newest(config, state.history), config.schedule)
 
 
 def _epoch_line(config: Config, fold: int, state: State) -> str:
-    row = state.history[-1]
-    names = ("train_loss", "val_loss", f"val_{config.competition.metric}")
+    row, metric = state.history[-1], config.competition.metric
+    names = ("train_loss", "val_loss", f"val_{metric}", f"inner_{metric}")
     values = ", ".join(f"{name} {row[name]:.4f}" for name in names if name in row)
     speed = f"lr {row['lr']:.1e}, {row['images_per_second']:,.0f} images/s"
-    return f"fold {fold}, epoch {row['epoch']}/{epochs_of(config)}: {values}, {speed}"
+    return f"fold {fold}, epoch {row['epoch']}/{_epochs_ahead(state)}: {values}, {speed}"

@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import torch
-from timm.optim import Muon, create_optimizer_v2, get_optimizer_class, list_optimizers
+from timm.optim import SGDW, Muon, create_optimizer_v2, get_optimizer_class, list_optimizers
 from timm.utils.agc import adaptive_clip_grad
 from torch import nn
 
@@ -12,6 +12,7 @@ from foldwise.config import Optimizer
 from foldwise.errors import UsageError, nearest
 from foldwise.training.groups import parameter_groups
 
+SGDS = (torch.optim.SGD, SGDW)
 FUSED = {"cpu", "cuda", "mps"}  # devices for which torch has fused SGD, Adam and AdamW
 
 
@@ -62,6 +63,19 @@ def _class_of(name: str) -> type[torch.optim.Optimizer]:
         raise UsageError(f"optimizer.name={name} does not build: {error}") from error
 
 
+def peak_rate(settings: Optimizer, batch: int) -> float:
+    """optimizer.lr, or what it becomes for a ``batch`` of another size than optimizer.lr_batch.
+
+    In proportion for SGD (Goyal et al., Accurate, Large Minibatch SGD, 2017), by the square root
+    for the others, which are adaptive (Malladi et al., On the SDEs and Scaling Rules for Adaptive
+    Gradient Algorithms, 2022). ``batch``: images an update.
+    """
+    if not settings.lr_batch:
+        return settings.lr
+    times = batch / settings.lr_batch
+    return settings.lr * (times if issubclass(_class_of(settings.name), SGDS) else times**0.5)
+
+
 def set_rates(optimizer: torch.optim.Optimizer, rate: float, momentum: float | None) -> None:
     """The learning rate of the next update, times each group's lr_scale.
 
@@ -79,8 +93,8 @@ def set_rates(optimizer: torch.optim.Optimizer, rate: float, momentum: float | N
 
 def clip_gradients(
     network: nn.Module, optimizer: torch.optim.Optimizer, settings: Optimizer
-) -> None:
-    """Limit the gradients in place, without waiting for the device.
+) -> torch.Tensor | None:
+    """Limit the gradients in place, without waiting for the device; their norm, where it is taken.
 
     norm: all of them together to a norm of optimizer.clip (Pascanu et al., 2013). value: each
     number to ±clip. agc: those of each output (row or kernel) to clip times the norm of its
@@ -88,10 +102,11 @@ def clip_gradients(
     High-Performance Large-Scale Image Recognition Without Normalization, 2021).
     """
     if settings.clip_mode == "norm":
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-    elif settings.clip_mode == "value":
+        return torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+    if settings.clip_mode == "value":
         torch.nn.utils.clip_grad_value_(network.parameters(), settings.clip)
     else:
         for group in optimizer.param_groups:
             if not group["head"]:
                 adaptive_clip_grad(group["params"], settings.clip)
+    return None

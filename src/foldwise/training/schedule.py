@@ -106,4 +106,3 @@ def _decays(epoch: float, wanted: Schedule) -> int:
     if isinstance(wanted.decay_epochs, list):
         return sum(epoch >= end for end in wanted.decay_epochs)
     return int(epoch // wanted.decay_epochs)
-

@@ -46,6 +46,11 @@ def column(config: Config) -> str:
     return f"{part}_{config.competition.metric}"
 
 
+def newest(config: Config, history: History) -> float:
+    """The newest epoch's watched value, more being better; NaN where there is none."""
+    return _sign(config) * float(history[-1].get(column(config), math.nan))
+
+
 def improved(config: Config, history: History) -> bool:
     """Whether the newest epoch is the best so far: by more than `train.min_change`."""
     return bool(history) and _best(config, history) == len(history) - 1
@@ -66,10 +71,14 @@ def has_stopped(config: Config, history: History) -> bool:
 
 def _best(config: Config, history: History) -> int:
     """Position of the best epoch: the first that no later one beats by the minimum change."""
-    greater = metric_of(config.competition.metric, config.competition).greater_is_better
-    sign, best, place = 1 if greater else -1, -math.inf, -1
+    sign, best, place = _sign(config), -math.inf, -1
     for position, row in enumerate(history):
         value = sign * float(row.get(column(config), math.nan))
         if place < 0 or value > best + config.train.min_change:
             best, place = (value if not math.isnan(value) else best), position
     return place
+
+
+def _sign(config: Config) -> int:
+    settings = config.competition
+    return 1 if metric_of(settings.metric, settings).greater_is_better else -1
