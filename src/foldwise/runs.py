@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -64,7 +65,9 @@ class Run:
         for fold in removed:
             with self.fold_log(fold):
                 for path in self.fold_folder(fold).iterdir():
-                    if path.name != "train.log":
+                    if path.is_dir():  # a tracker's
+                        shutil.rmtree(path)
+                    elif path.name != "train.log":
                         path.unlink()
         for fold in self.finished():  # killed between the model and the end
             if self.checkpoint(fold).is_file():
@@ -195,8 +198,10 @@ class Run:
         """Of a finished fold, read without its table."""
         return read_provenance(self.fold_folder(fold) / "oof.parquet")
 
-    def write_model(self, fold: int, tensors: dict[str, Any], provenance: Provenance) -> None:
-        """model.safetensors, the mark of a finished fold: to be written last.
+    def write_model(
+        self, fold: int, tensors: dict[str, Any], provenance: Provenance, name: str = "model"
+    ) -> None:
+        """model.safetensors, the mark of a finished fold: to be written last; or under a ``name``.
 
         ``tensors``: a torch state dict. One metadata key, since the format keeps no order among
         several and equal models must have equal bytes.
@@ -206,7 +211,7 @@ class Run:
         # Copies: the format takes neither channels_last tensors nor two names for one memory.
         plain = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
         data = save(plain, metadata={"foldwise": provenance.to_json()})
-        write_bytes(self.fold_folder(fold) / "model.safetensors", data)
+        write_bytes(self.fold_folder(fold) / f"{name}.safetensors", data)
 
     def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:
         """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds.

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ from foldwise.competition.corrections import TrainingTargets
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import loss_metric, metric_of, watched
+from foldwise.competition.splits import inner_part
 from foldwise.config import Config
 from foldwise.device import autocast, seed_for
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
@@ -29,12 +31,14 @@ from foldwise.prediction.predict import predict
 from foldwise.prediction.tta import SIMPLE, views_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
-from foldwise.training import checkpoint
+from foldwise.training import checkpoint, watch
+from foldwise.training.budget import Budget, Clock, TimeUp
 from foldwise.training.checkpoint import State
 from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
+from foldwise.training.tracker import tracker
 
 Scale = tuple[np.ndarray, np.ndarray]
 
@@ -53,13 +57,14 @@ class Job:
     test_images: Images | None
     test_rows: np.ndarray  # int64: the test rows with a usable image; others get the class prior
     pipeline: Pipeline | None = None  # what augments on the CPU
+    budget: Budget | None = None  # the time of `train.hours`
 
 
 def train_fold(job: Job, fold: int) -> None:
     """Train one fold and write its files, going on from last.ckpt where there is one.
 
     Writes oof.parquet, test.parquet, metrics.csv and, last, model.safetensors. The traceback of an
-    unexpected error goes to train.log. Raises FoldwiseError and Interrupted.
+    unexpected error goes to train.log. Raises FoldwiseError, Interrupted and TimeUp.
     """
     with job.run.fold_log(fold) as log:
         if fold in job.run.finished():  # by another process, since this one began
@@ -67,6 +72,10 @@ def train_fold(job: Job, fold: int) -> None:
         job.run.still_of(job.config)
         try:
             _train(job, fold, log)
+            if job.budget:
+                job.budget.folds -= 1
+        except TimeUp:
+            raise
         except FoldwiseError as error:
             log.write(f"{error}\n")
             raise type(error)(f"fold {fold}: {error}") from error
@@ -85,10 +94,7 @@ def train_fold(job: Job, fold: int) -> None:
 
 def _train(job: Job, fold: int, log: TextIO) -> None:
     config, run = job.config, job.run
-    train_rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
-    held_rows = np.flatnonzero(job.split.fold == fold)
-    if not len(train_rows):
-        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
+    train_rows, inner_rows, held_rows = fold_rows(job, fold)
     steps = epoch_steps(len(train_rows), config)
     scale = scale_of(config, job.mended.values[train_rows])
     state, normalize = beginning(config, fold, steps, job.device, scale)
@@ -109,19 +115,41 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         space=config.tta.space,
     )
 
-    def evaluate(state: State) -> dict[str, float]:
-        rows, plain = shortened(config, held_rows), [SIMPLE["plain"]]
-        return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
+    def evaluate(state: State, last: bool) -> dict[str, float]:
+        parts = {"inner": inner_rows} if len(inner_rows) else {}
+        every = 1 if watch.optimistic(config) else config.train.eval_every
+        if every and state.epoch % every == 0 and not last:
+            parts["val"] = held_rows
+        columns: dict[str, float] = {}
+        for part, rows in parts.items():
+            rows = shortened(config, rows)
+            seen = look(state.result(), job.images, rows, views=[SIMPLE["plain"]])
+            columns |= _scores(job, part, rows, seen)
+        return columns
+
+    def save(state: State) -> None:
+        checkpoint.save(last, identity, state)
+        every = config.train.save_every
+        if state.step == 0:
+            track(state.history[-1])
+            if every and state.epoch % every == 0:
+                tensors = state.result().state_dict()
+                run.write_model(fold, tensors, provenance, f"epoch{state.epoch:03d}")
 
     targets = _training_tensor(job, scale).to(job.device)
     material = Material(fold, train_rows, job.images, targets, normalize, job.device, job.pipeline)
+    clock = _clock(job, partial(look, state.result(), job.images), held_rows)
+    track, end_tracking = tracker(config, run, fold)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
-        fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
+        fit(config, material, state, progress, evaluate, save, clock)
+    if state.best:
+        state.result().load_state_dict(state.best)
 
     prior = _prior(job, train_rows)
     rows = shortened(config, held_rows)
     predictions = look(state.result(), job.images, rows)
-    state.history[-1] |= _validation(job, rows, predictions)
+    chosen = state.history[watch.best_epoch(config, state.history) - 1 if state.best else -1]
+    chosen |= _scores(job, "val", rows, predictions)
     held = _known(job, fold, held_rows)
     table, without = _filled(config, held, np.arange(len(rows)), predictions, prior)
     run.write_predictions(fold, "oof", table, dataclasses.replace(provenance, prior=without))
@@ -131,7 +159,9 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
         table, without = _filled(config, job.data.test[["id"]], rows, predictions, prior)
         run.write_predictions(fold, "test", table, dataclasses.replace(provenance, prior=without))
-    say(log, _end_line(job, fold, state.history))
+    track(chosen)
+    end_tracking()
+    say(log, _end_line(job, fold, state, chosen))
     run.write_metrics(fold, state.history)
     run.write_model(fold, state.result().state_dict(), provenance)
     last.unlink(missing_ok=True)
@@ -160,7 +190,25 @@ def beginning(
         total=epochs_of(config) * steps,
         loaded=built.loaded,
     )
+    if config.train.compile == "on":
+        network.compile()
     return state, Normalize(built.mean, built.std, device, config.train.channels_last)
+
+
+def fold_rows(job: Job, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows that a fold trains on, watches (none, where nothing does) and is scored on.
+
+    Raises FoldwiseError where nothing is left to train on, or to watch.
+    """
+    train_rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
+    held_rows = np.flatnonzero(job.split.fold == fold)
+    if not len(train_rows):
+        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
+    if not watch.inner(job.config):
+        return train_rows, train_rows[:0], held_rows
+    seed = seed_for(job.config.seed, fold) % 2**32
+    part = inner_part(job.data, train_rows, job.config.train.inner, seed)
+    return train_rows[~part], train_rows[part], held_rows
 
 
 def scale_of(config: Config, values: np.ndarray) -> Scale | None:
@@ -196,24 +244,45 @@ def _known(job: Job, fold: int, rows: np.ndarray) -> pd.DataFrame:
     return held
 
 
+def _clock(job: Job, look: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> Clock | None:
+    """The time that `train.hours` gives the fold, less that of its predictions (from a few)."""
+    if job.budget is None:
+        return None
+    sample = rows[: 4 * job.config.train.batch_size]
+    look(sample)  # the first is slower
+    began = time.monotonic()
+    look(sample)
+    each = (time.monotonic() - began) / len(sample)
+    deadline = job.budget.deadline(each * (len(rows) + len(job.test_rows)))
+    if time.monotonic() >= deadline:
+        raise TimeUp
+    return Clock(deadline, planned=not job.config.train.epochs)
+
+
 def _images_seen(config: Config, state: State, rows: int) -> tuple[int, int]:
     """Images that the whole training sees, and those that it has seen."""
-    steps, size = len(state.losses), min(config.train.batch_size, rows)
-    return epochs_of(config) * steps * size, (state.epoch * steps + state.step) * size
+    size = min(config.train.batch_size, rows)
+    return state.total * size, state.taken * size
 
 
-def _validation(job: Job, rows: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """The held-out fold's columns of metrics.csv."""
-    settings, targets = job.config.competition, job.data.targets.values[rows]
+def _scores(job: Job, part: str, rows: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """The columns of metrics.csv of a part of the train rows: val (the held-out fold) or inner."""
+    settings = job.config.competition
+    targets = (job.mended if part == "inner" else job.data.targets).values[rows]
     metrics = [metric_of(settings.metric, settings), *watched(settings)]
-    columns = {"val_loss": loss_metric(settings)(targets, predictions)}
-    return columns | {f"val_{metric.name}": metric(targets, predictions) for metric in metrics}
+    columns = {f"{part}_loss": loss_metric(settings)(targets, predictions)}
+    return columns | {f"{part}_{metric.name}": metric(targets, predictions) for metric in metrics}
 
 
-def _end_line(job: Job, fold: int, history: list[dict[str, Any]]) -> str:
-    metric = job.config.competition.metric
+def _end_line(job: Job, fold: int, state: State, chosen: dict[str, Any]) -> str:
+    metric, history = job.config.competition.metric, state.history
     seconds = sum(row["seconds"] for row in history)
-    return f"fold {fold}: {metric} {history[-1][f'val_{metric}']:.4f} after {seconds:,.0f} s"
+    line = f"fold {fold}: {metric} {chosen[f'val_{metric}']:.4f} after {seconds:,.0f} s"
+    if state.best:
+        line += f", epoch {chosen['epoch']} of {len(history)}"
+    if watch.optimistic(job.config):
+        line += " (optimistic: train.watch=fold)"
+    return line
 
 
 def _filled(

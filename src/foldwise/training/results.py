@@ -14,6 +14,7 @@ from foldwise.errors import first_few
 from foldwise.files import shown
 from foldwise.provenance import prediction_columns, targets_of
 from foldwise.runs import Run
+from foldwise.training import watch
 
 
 def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) -> None:
@@ -59,8 +60,17 @@ def fold_scores(oof: pd.DataFrame, config: Config) -> dict[str, object]:
         "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
         "oof": _number(metric(targets, predictions)),
         "watched": {m.name: _number(m(targets, predictions)) for m in watched(settings)},
-        "selection": "ema" if config.train.ema else "last",
+        "selection": _selection(config),
+        "optimistic": watch.optimistic(config),
     }
+
+
+def _selection(config: Config) -> str:
+    """Which weights predict."""
+    weights = "ema" if config.train.ema else "last"
+    if config.train.keep == "best":
+        weights = f"{weights} of the best epoch by train.watch={config.train.watch}"
+    return weights
 
 
 def _number(value: float) -> float | None:
@@ -84,6 +94,8 @@ def _table(run: Run, scores: dict[str, object]) -> str:
     spread = f"mean {_shown(scores['mean'])} ± {_shown(scores['std'])}"
     lines.append(f"{'OOF':>6} {_shown(scores['oof']):>{width}}  {spread}")
     lines += [f"{'OOF':>6} {_shown(value):>{width}}  {other}" for other, value in others.items()]
+    if scores["optimistic"]:
+        lines.append("optimistic: with train.watch=fold the scored rows chose when to stop")
     return "\n".join(lines)
 
 

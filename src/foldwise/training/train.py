@@ -26,10 +26,14 @@ from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.models.weights import Loaded, check_digest
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
+from foldwise.training import watch
+from foldwise.training.budget import TimeUp, budget_of
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
 from foldwise.training.schedule import check_schedule
 from foldwise.training.sources import decide_look, open_sources
+from foldwise.training.tracker import check_tracker
+from foldwise.training.trial import decide_batch_size, decide_compile
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -53,6 +57,9 @@ def train(config: Config) -> None:
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
     pipeline = _pipeline(config)
+    rows = len(split.fold) * (split.k - 1) // split.k
+    tried = [decide_batch_size(config, rows, device)]
+    tried += [decide_compile(config, rows * config.train.epochs * len(folds), device)]
     loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
     sources = None
@@ -67,21 +74,36 @@ def train(config: Config) -> None:
         if waiting and sources:
             run.write_environment({**describe(device), **software()})
             _announce(config, data, mended, device, kind, waiting, loaded)
+            for line in filter(None, tried):
+                print(line, file=sys.stderr)
             prepare(config.train, device)
             job = Job(
                 config, run, data, split, device, mended,
                 images=sources.train, test_images=sources.test, test_rows=sources.usable,
-                pipeline=pipeline,
+                pipeline=pipeline, budget=budget_of(config, len(waiting)),
             )  # fmt: skip
-            for fold in waiting:
-                train_fold(job, fold)
+            _train_folds(job, waiting)
         else:
             print(
                 f"{run.name}: folds {first_few(folds)} are finished (overwrite=true: train again)"
             )
-        finish(run, config, data, split)
+        if run.finished():  # or train.hours was up before
+            finish(run, config, data, split)
     except Interrupted as error:  # what overwrite=true asked for has been done: do not say it again
         raise Interrupted(error.signum, begun=True) from error
+
+
+def _train_folds(job: Job, folds: list[int]) -> None:
+    """One after the other, until they are done or the time of `train.hours` is."""
+    try:
+        for fold in folds:
+            train_fold(job, fold)
+    except TimeUp:
+        print(
+            f"train.hours={job.config.train.hours:g} is used up; what is finished is saved, and "
+            "the same command goes on",
+            file=sys.stderr,
+        )
 
 
 def _duplicates(data: CompetitionData, config: Config) -> list[str]:
@@ -122,11 +144,10 @@ def _refuse_unfit(config: Config) -> None:
             f"take {' or '.join(fit)}"
         )
     check_schedule(config.schedule)
-    if config.schedule.name == "plateau":
-        raise UsageError(
-            "schedule.name=plateau has nothing to watch: set aside some of the training rows, "
-            "for instance by train.inner=0.1"
-        )
+    watch.check_watching(config)
+    check_tracker(config.train.tracker)
+    if not config.train.epochs and not config.train.hours:
+        raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
     views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)

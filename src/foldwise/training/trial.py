@@ -1,12 +1,16 @@
-"""`train.batch_size=auto`: the largest batch that fits, and the learning rate that goes with it.
+"""Choices that are made by trying: training steps of a network that is thrown away.
 
-Whole training steps are taken on random images of the real size by a network that is thrown away,
-with batches that double. On a CPU, where the system would kill a process that takes too much, the
-memory of the next batch is foreseen from that of the last two.
+`train.batch_size=auto` is the largest batch that fits: whole steps on random images of the real
+size, with batches that double. On a CPU, where the system would kill a process that takes too much,
+the memory of the next batch is foreseen from that of the last two. `train.compile=auto` compiles
+where the steps that it makes faster are enough to pay for the minutes that it takes.
 """
 
+import copy
 import resource
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +27,8 @@ LARGEST = {"cpu": 256}  # elsewhere MOST: more images a step than that train no 
 MOST = 1024
 STEPS = 32  # an epoch has at least so many
 ROOM = 0.8  # share of the free memory that a step may take
+LONG = 600  # seconds of training: compiling is not tried for less
+WARMING, MEASURED = 3, 10  # steps
 MEANT = 64  # the batch size that optimizer.lr is meant for, where optimizer.lr_batch is not said
 
 
@@ -65,23 +71,72 @@ def _largest(config: Config, limit: int, device: torch.device) -> int:
 
 def _need(config: Config, size: int, device: torch.device) -> float:
     """Bytes that two training steps take: the second has the optimizer's state beside it."""
+    with Peak(device) as peak:
+        take = _steps(config, size, device)
+        take(2)
+    del take
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return peak.bytes
+
+
+def _steps(config: Config, size: int, device: torch.device) -> Callable[[int], None]:
+    """A function that takes training steps on ``size`` random images, by a network of its own."""
+    config = copy.deepcopy(config)
+    config.train.batch_size, config.train.accumulate = size, 1
+    state, normalize = beginning(config, 0, 10**6, device)
     shape = (size, config.images.size, config.images.size, config.model.in_chans)
     pixels = torch.randint(256, shape, dtype=torch.uint8, device=device)
-    targets = _targets(config, size).to(device)
-    rows = np.arange(size)
-    config.train.batch_size = size
-    try:
-        with Peak(device) as peak:
-            state, normalize = beginning(config, 0, 2, device)
-            images = ResidentImages(pixels)
-            material = Material(0, rows, images, targets, normalize, device)
-            for _ in range(2):
-                step(config, material, state, rows, pixels)
-        return peak.bytes
-    finally:
-        config.train.batch_size = 0
+    images, rows = ResidentImages(pixels), np.arange(size)
+    material = Material(0, rows, images, _targets(config, size).to(device), normalize, device)
+
+    def take(steps: int) -> None:
+        for _ in range(steps):
+            step(config, material, state, rows, pixels)
         if device.type == "cuda":
-            torch.cuda.empty_cache()
+            torch.cuda.synchronize(device)
+
+    return take
+
+
+def decide_compile(config: Config, images: int, device: torch.device) -> str:
+    """Replace an automatic `train.compile` by a decision, and say it where it took a while.
+
+    ``images``: that the call will train on, over all epochs and folds. Never on a CPU, where it
+    made two of three networks slower.
+    """
+    if config.train.compile != "auto":
+        return ""
+    config.train.compile = "off"
+    if device.type != "cuda":
+        return ""
+    size = config.train.batch_size
+    plain = _seconds(config, size, device)
+    steps = images / size
+    if config.train.hours:
+        steps = 3600 * config.train.hours / plain
+    if steps * plain < LONG:
+        return ""
+    config.train.compile = "on"
+    began = time.monotonic()
+    try:
+        compiled = _seconds(config, size, device)
+    except Exception as error:  # whatever the compiler thinks fit to raise
+        config.train.compile = "off"
+        return f"train.compile=auto: off, it fails here ({type(error).__name__})"
+    taken = time.monotonic() - began
+    if steps * (plain - compiled) < taken:
+        config.train.compile = "off"
+    return f"train.compile=auto: {config.train.compile} ({plain / compiled:.2f} times as fast)"
+
+
+def _seconds(config: Config, size: int, device: torch.device) -> float:
+    """Seconds of a training step."""
+    take = _steps(config, size, device)
+    take(WARMING)
+    began = time.monotonic()
+    take(MEASURED)
+    return (time.monotonic() - began) / MEASURED
 
 
 def _targets(config: Config, size: int) -> torch.Tensor:
