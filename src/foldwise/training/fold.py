@@ -35,6 +35,7 @@ from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
+from foldwise.training.weights import class_weights
 
 Scale = tuple[np.ndarray, np.ndarray]
 
@@ -114,7 +115,10 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
 
     targets = _training_tensor(job, scale).to(job.device)
-    material = Material(fold, train_rows, job.images, targets, normalize, job.device, job.pipeline)
+    material = Material(
+        fold, train_rows, job.images, targets, normalize, job.device, job.pipeline,
+        class_weights=_on(job.device, class_weights(config, job.mended.values[train_rows])),
+    )  # fmt: skip
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 
@@ -176,6 +180,10 @@ def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
     if scale:
         values = (values - scale[0]) / scale[1]
     return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
+
+
+def _on(device: torch.device, values: np.ndarray | None) -> torch.Tensor | None:
+    return None if values is None else torch.from_numpy(values).to(device)
 
 
 def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ class Material:
     normalize: Normalize
     device: torch.device
     pipeline: Pipeline | None = None  # what happens to each image on the CPU
+    class_weights: Tensor | None = None  # float32 (classes,) on the device
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -97,7 +98,7 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     with autocast(material.device, config.train.precision):
         logits = state.network(pixels)
     multilabel = config.competition.task == "multilabel"
-    loss = loss_of(config.loss, logits.float(), targets, multilabel)
+    loss = loss_of(config.loss, logits.float(), targets, multilabel, material.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     if config.optimizer.clip:

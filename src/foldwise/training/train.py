@@ -29,6 +29,7 @@ from foldwise.training.device import automatic_precision, describe, pick_device,
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
 from foldwise.training.sources import decide_look, open_sources
+from foldwise.training.weights import check_class_weights
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -112,7 +113,7 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
 
 
 def _refuse_unfit(config: Config) -> None:
-    """Raises UsageError for a loss, metrics, thresholds or views that do not fit."""
+    """Raises UsageError for a loss, its weights, metrics, thresholds or views that do not fit."""
     settings = config.competition
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
@@ -120,6 +121,7 @@ def _refuse_unfit(config: Config) -> None:
             f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
             f"take {' or '.join(fit)}"
         )
+    check_class_weights(config)
     views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)
