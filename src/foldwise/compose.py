@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -233,7 +234,7 @@ def _parse(key: str, text: str, setting: dataclasses.Field[Any]) -> Any:
     from omegaconf import OmegaConf
 
     try:
-        if setting.type == list[str]:  # its items stay text too: [no, 0001]
+        if setting.type == list[str] or "each_or" in setting.metadata:  # text too: [no, 0001]
             return yaml.load(text, yaml.BaseLoader)  # a loader that makes nothing but text
         return OmegaConf.to_container(OmegaConf.create("value: " + text)).get("value")  # type: ignore
     except Exception as error:
@@ -263,10 +264,33 @@ def _check_values(config: Config) -> None:
             words = [str(choice) for choice in choices]
             hint = nearest(str(value), words)
             raise UsageError(f"{key}={value} is not one of {', '.join(words)}{hint}")
+        if "each_or" in rule:
+            set_value(config, key, _each_or(key, value, rule["each_or"]))
         low, high = rule.get("range", (None, None))
         if low is not None and not low <= value <= high:
             bounds = f"from {low} to {high}" if high != float("inf") else f"at least {low}"
             raise UsageError(f"{key}={value} is out of range: it must be {bounds}")
+
+
+def _each_or(key: str, value: Any, words: tuple[str, ...]) -> Any:
+    """One of the words, or {name: number}: names as text, numbers as float."""
+    if isinstance(value, dict) and value:
+        numbers = {}
+        for name, number in value.items():
+            try:
+                numbers[str(name)] = float(number)
+            except (TypeError, ValueError):
+                numbers[str(name)] = math.nan
+            if isinstance(number, bool) or not 0 < numbers[str(name)] < math.inf:
+                raise UsageError(f"{key}: {name} has {number}: it must be a number above 0")
+        return numbers
+    if value not in words:
+        hint = nearest(str(value), words)
+        raise UsageError(
+            f"{key}={value} is not one of {', '.join(words)}, nor a number for each of some "
+            f"names: {{name: 5}}{hint}"
+        )
+    return value
 
 
 def _fill_preset(config: Config, given: set[str]) -> None:

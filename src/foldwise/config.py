@@ -11,7 +11,8 @@ TASKS = ("multiclass", "multilabel", "ordinal", "regression")  # two classes are
 SUBMISSIONS = ("label", "labels", "probability", "columns", "value")
 POOLS = ("avg", "max", "avgmax", "catavgmax", "gem")
 SCHEDULES = ("flat_cosine", "onecycle", "step", "plateau", "constant")
-LOSSES = ("cross_entropy", "bce", "ordinal", "mse", "mae", "smooth_l1")
+LOSSES = ("cross_entropy", "focal", "bce", "ordinal", "mse", "mae", "smooth_l1")
+CLASS_WEIGHTS = {"each_or": ("none", "inverse", "effective")}  # or {name: number above 0}
 
 
 def one_of(default: Any, *others: Any) -> Any:
@@ -168,6 +169,10 @@ class Model:
 class Loss:
     name: str = one_of("auto", *LOSSES)  # auto: by the task
     smoothing: float = between(0.0, 0, 0.999)  # label smoothing
+    class_weights: Any = field(default="none", metadata=CLASS_WEIGHTS)  # by hand: {squirrel: 5}
+    effective_beta: float = between(0.999, 0, 0.999999)  # beta of class_weights=effective
+    focal_gamma: float = between(2.0, 0, 20)  # how far focal lets go of what is right already
+    focal_alpha: float = between(0.0, 0, 1)  # focal's share of positives; 0: none
 
 
 @dataclass

@@ -49,7 +49,7 @@ def _settings() -> list[str]:
     for key, item in settings():
         owner, _, name = key.rpartition(".")
         class_name = "Config" if not owner else owner.split(".")[-1].capitalize()
-        choices = item.metadata.get("choices")
+        choices = item.metadata.get("choices") or item.metadata.get("each_or")
         allowed = f" [{'|'.join(map(str, choices))}]" if choices else ""
         rows.append((f"{key}={_text(defaults[key])}", comments[class_name, name] + allowed))
     width = max(len(left) for left, _ in rows)

@@ -12,8 +12,8 @@ LOSS_OF_TASK = {
     "regression": "mse",
 }
 LOSSES_OF_TASK = {
-    "multiclass": ("cross_entropy", "bce"),
-    "multilabel": ("bce",),
+    "multiclass": ("cross_entropy", "focal", "bce"),
+    "multilabel": ("bce", "focal"),
     "ordinal": ("ordinal", "cross_entropy"),
     "regression": ("mse", "mae", "smooth_l1"),
 }
@@ -42,8 +42,10 @@ def reader(loss: str, task: str, network: nn.Module) -> Callable[[Tensor], Tenso
         return lambda z: z * network.get_buffer("target_std") + network.get_buffer("target_mean")
     if loss == "ordinal":
         return _from_steps
+    if task == "multilabel":
+        return torch.sigmoid
     if loss == "bce":
-        return torch.sigmoid if task == "multilabel" else _shares
+        return _shares
     return lambda logits: logits.softmax(dim=1)
 
 

@@ -39,6 +39,7 @@ from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
 from foldwise.training.tracker import tracker
+from foldwise.training.weights import class_weights
 
 Scale = tuple[np.ndarray, np.ndarray]
 
@@ -137,7 +138,10 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
                 run.write_model(fold, tensors, provenance, f"epoch{state.epoch:03d}")
 
     targets = _training_tensor(job, scale).to(job.device)
-    material = Material(fold, train_rows, job.images, targets, normalize, job.device, job.pipeline)
+    material = Material(
+        fold, train_rows, job.images, targets, normalize, job.device, job.pipeline,
+        class_weights=_on(job.device, class_weights(config, job.mended.values[train_rows])),
+    )  # fmt: skip
     clock = _clock(job, partial(look, state.result(), job.images), held_rows)
     track, end_tracking = tracker(config, run, fold)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
@@ -225,6 +229,10 @@ def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
     if scale:
         values = (values - scale[0]) / scale[1]
     return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
+
+
+def _on(device: torch.device, values: np.ndarray | None) -> torch.Tensor | None:
+    return None if values is None else torch.from_numpy(values).to(device)
 
 
 def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ class Material:
     normalize: Normalize
     device: torch.device
     pipeline: Pipeline | None = None  # what happens to each image on the CPU
+    class_weights: Tensor | None = None  # float32 (classes,) on the device
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -145,23 +146,30 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     began = time.monotonic()
     pixels, targets = prepared(config, material, state.taken, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
-    multilabel = config.competition.task == "multilabel"
     first = state.step - state.step % config.train.accumulate
     together = min(config.train.accumulate, len(state.losses) - first)
     if state.step == first:
         state.optimizer.zero_grad(set_to_none=True)
-    state.losses[state.step] = 0
+    state.losses[state.step].zero_()
     for part in parted(len(rows), state.parts):
-        with autocast(material.device, config.train.precision):
-            logits = state.network(pixels[part])
-        loss = loss_of(config.loss, logits.float(), targets[part], multilabel)
-        share = len(logits) / len(rows)
+        loss = _loss(config, material, state, pixels[part], targets[part])
+        share = 1 if state.parts == 1 else len(targets[part]) / len(rows)
         weight = share / together
-        state.scaler.scale(loss * weight if weight != 1 else loss).backward()
+        state.scaler.scale(loss if weight == 1 else loss * weight).backward()
         state.losses[state.step] += loss.detach() * share
     if state.step == first + together - 1:
         _update(config, state)
     state.step += 1
+
+
+def _loss(
+    config: Config, material: Material, state: State, pixels: Tensor, targets: Tensor
+) -> Tensor:
+    """The mean loss of a batch, or of a part of one."""
+    with autocast(material.device, config.train.precision):
+        logits = state.network(pixels)
+    multilabel = config.competition.task == "multilabel"
+    return loss_of(config.loss, logits.float(), targets, multilabel, material.class_weights)
 
 
 def _update(config: Config, state: State) -> None:

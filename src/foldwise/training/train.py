@@ -34,6 +34,7 @@ from foldwise.training.schedule import check_schedule
 from foldwise.training.sources import decide_look, open_sources
 from foldwise.training.tracker import check_tracker
 from foldwise.training.trial import decide_batch_size, decide_compile
+from foldwise.training.weights import check_class_weights
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -135,7 +136,7 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
 
 
 def _refuse_unfit(config: Config) -> None:
-    """Raises UsageError for a loss, schedule, metrics, thresholds or views that do not fit."""
+    """Raises UsageError for a loss, schedule, metrics or views that do not fit."""
     settings = config.competition
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
@@ -148,6 +149,7 @@ def _refuse_unfit(config: Config) -> None:
     check_tracker(config.train.tracker)
     if not config.train.epochs and not config.train.hours:
         raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
+    check_class_weights(config)
     views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)
