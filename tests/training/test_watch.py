@@ -14,7 +14,8 @@ def history(*values: float) -> watch.History:
 
 
 def settings(*words: str):  # type: ignore[no-untyped-def]
-    return compose(["competition.metric=accuracy", "train.keep=best", *words])
+    task = "competition.task=multiclass"
+    return compose([task, "competition.metric=accuracy", "train.keep=best", *words])
 
 
 def test_the_best_epoch_is_the_first_that_no_later_one_beats() -> None:

@@ -57,8 +57,7 @@ class Clock:
     first: int = 0  # the steps that were taken when the measuring began
 
     def up(self) -> bool:
-        """Whether a limit is reached."""
-        return not self.planned and time.monotonic() >= self.deadline
+        return time.monotonic() >= self.deadline
 
     def total(self, done: int) -> int:
         """Steps of the whole training, by the speed so far; asked before each, ``done`` of them."""
@@ -67,5 +66,5 @@ class Clock:
             self.began, self.first = now, done
         if done == self.first:  # one step at least, of a fold that has taken none
             return done + (not done or now < self.deadline)
-        each = (now - self.began) / (done - self.first)
-        return done + max(0, int((self.deadline - now) / each))
+        left, each = self.deadline - now, (now - self.began) / (done - self.first)
+        return done + (int(left / each) if left > 0 < each else 0)

@@ -118,8 +118,8 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
 
     def evaluate(state: State, last: bool) -> dict[str, float]:
         parts = {"inner": inner_rows} if len(inner_rows) else {}
-        every = 1 if watch.optimistic(config) else config.train.eval_every
-        if every and state.epoch % every == 0 and not last:
+        every = config.train.eval_every
+        if watch.optimistic(config) or (every and state.epoch % every == 0 and not last):
             parts["val"] = held_rows
         columns: dict[str, float] = {}
         for part, rows in parts.items():
@@ -262,9 +262,10 @@ def _clock(job: Job, look: Callable[[np.ndarray], np.ndarray], rows: np.ndarray)
     look(sample)
     each = (time.monotonic() - began) / len(sample)
     deadline = job.budget.deadline(each * (len(rows) + len(job.test_rows)))
-    if time.monotonic() >= deadline:
+    clock = Clock(deadline, planned=not job.config.train.epochs)
+    if clock.up():
         raise TimeUp
-    return Clock(deadline, planned=not job.config.train.epochs)
+    return clock
 
 
 def _images_seen(config: Config, state: State, rows: int) -> tuple[int, int]:

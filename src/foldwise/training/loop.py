@@ -132,7 +132,7 @@ def _end_early(state: State, save: Callable[[State], None], clock: Clock | None)
     if interrupt.pending():
         save(state)
         raise Interrupted(interrupt.pending())
-    if clock and clock.up():
+    if clock and not clock.planned and clock.up():
         save(state)
         raise TimeUp
 
