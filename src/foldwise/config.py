@@ -75,6 +75,14 @@ class Folds:
 
 
 @dataclass
+class Data:
+    fraction: float = between(1.0, 0.0001, 1)  # of the training rows, with the classes' shares
+    sampler: str = one_of("shuffle", "balanced", "sqrt")  # how often each class comes in an epoch
+    weights: str = ""  # column of the train table that each row's loss is multiplied by
+    weights_digest: str = ""  # of that column ('': taken when the run is made)
+
+
+@dataclass
 class Augment:
     preset: str = one_of("default", "none", "light", "medium", "heavy")  # fills what is left alone
     on: str = one_of("auto", "device", "cpu")  # auto: the device, the CPU for what only it can
@@ -215,6 +223,7 @@ class Config:
     competition: Competition = field(default_factory=Competition)
     images: Images = field(default_factory=Images)
     folds: Folds = field(default_factory=Folds)
+    data: Data = field(default_factory=Data)
     augment: Augment = field(default_factory=Augment)
     model: Model = field(default_factory=Model)
     loss: Loss = field(default_factory=Loss)
@@ -230,6 +239,7 @@ NOT_THE_RESULT = {
     *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts
+    "data.weights",  # of the column, data.weights_digest counts
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),

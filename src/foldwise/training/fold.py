@@ -35,7 +35,8 @@ from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
-from foldwise.training.weights import class_weights
+from foldwise.training.samplers import fraction_of, strata
+from foldwise.training.weights import class_weights, row_weights
 
 Scale = tuple[np.ndarray, np.ndarray]
 
@@ -86,10 +87,8 @@ def train_fold(job: Job, fold: int) -> None:
 
 def _train(job: Job, fold: int, log: TextIO) -> None:
     config, run = job.config, job.run
-    train_rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
+    train_rows = _training_rows(job, fold)
     held_rows = np.flatnonzero(job.split.fold == fold)
-    if not len(train_rows):
-        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
     steps = epoch_steps(len(train_rows), config)
     scale = scale_of(config, job.mended.values[train_rows])
     state, normalize = beginning(config, fold, steps, job.device, scale)
@@ -114,11 +113,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         rows, plain = shortened(config, held_rows), [SIMPLE["plain"]]
         return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
 
-    targets = _training_tensor(job, scale).to(job.device)
-    material = Material(
-        fold, train_rows, job.images, targets, normalize, job.device, job.pipeline,
-        class_weights=_on(job.device, class_weights(config, job.mended.values[train_rows])),
-    )  # fmt: skip
+    material = _material(job, fold, train_rows, scale, normalize)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 
@@ -174,16 +169,41 @@ def scale_of(config: Config, values: np.ndarray) -> Scale | None:
     return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
+def _training_rows(job: Job, fold: int) -> np.ndarray:
+    """int64, sorted: what the other folds have, without dropped rows, or a fraction of it."""
+    settings, task = job.config.data, job.config.competition.task
+    rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
+    if not len(rows):
+        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
+    if settings.fraction < 1:
+        classes = strata(job.mended.values[rows], task)
+        rows = fraction_of(rows, classes, settings.fraction, job.config.seed)
+    return rows
+
+
+def _material(
+    job: Job, fold: int, rows: np.ndarray, scale: Scale | None, normalize: Normalize
+) -> Material:
+    """What the fold trains on, with the weights and classes that the settings ask for."""
+    config, values = job.config, job.mended.values[rows]
+    by_class = class_weights(config, values)
+    by_row = row_weights(config, job.data, rows)
+    balanced = config.data.sampler != "shuffle"
+    return Material(
+        fold, rows, job.images, _training_tensor(job, scale).to(job.device), normalize, job.device,
+        job.pipeline,
+        classes=strata(values, config.competition.task) if balanced else None,
+        class_weights=None if by_class is None else torch.from_numpy(by_class).to(job.device),
+        row_weights=None if by_row is None else torch.from_numpy(by_row).to(job.device),
+    )  # fmt: skip
+
+
 def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
     """The targets as the loss wants them: class indices, float flags, or standardised numbers."""
     values = job.mended.values
     if scale:
         values = (values - scale[0]) / scale[1]
     return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
-
-
-def _on(device: torch.device, values: np.ndarray | None) -> torch.Tensor | None:
-    return None if values is None else torch.from_numpy(values).to(device)
 
 
 def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:

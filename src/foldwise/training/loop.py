@@ -13,12 +13,13 @@ from foldwise.config import Config
 from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
-from foldwise.images.mixing import mix, mixes, soft_targets
+from foldwise.images.mixing import mix, mix_weighted, mixes, soft_targets
 from foldwise.images.pipeline import Pipeline
 from foldwise.training.checkpoint import State
 from foldwise.training.device import autocast, seed_for
 from foldwise.training.losses import loss_of
 from foldwise.training.progress import Progress
+from foldwise.training.samplers import epoch_order
 from foldwise.training.schedule import learning_rate
 
 
@@ -33,7 +34,9 @@ class Material:
     normalize: Normalize
     device: torch.device
     pipeline: Pipeline | None = None  # what happens to each image on the CPU
+    classes: np.ndarray | None = None  # int64 (rows,), by which data.sampler balances
     class_weights: Tensor | None = None  # float32 (classes,) on the device
+    row_weights: Tensor | None = None  # float32 (images,) on the device
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -93,12 +96,14 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
     began = time.monotonic()
-    pixels, targets = prepared(config, material, position, rows, batch)
+    pixels, targets, weights = prepared(config, material, position, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
     with autocast(material.device, config.train.precision):
         logits = state.network(pixels)
     multilabel = config.competition.task == "multilabel"
-    loss = loss_of(config.loss, logits.float(), targets, multilabel, material.class_weights)
+    loss = loss_of(
+        config.loss, logits.float(), targets, multilabel, material.class_weights, weights
+    )
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     if config.optimizer.clip:
@@ -114,19 +119,25 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
 
 def prepared(
     config: Config, material: Material, position: int, rows: np.ndarray, batch: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What the network sees of uint8 images, and what it is to say: augmented, normalised, mixed.
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What the network sees of uint8 images, what it is to say, and what that weighs.
+
+    Augmented, normalised, mixed.
 
     ``position``: the step, counted from the beginning of the training. The caller has seeded.
     """
     half = material.device.type == "cuda" and config.train.precision != "fp32"
     images = augment(batch, config.augment, torch.float16 if half else torch.float32)
     pixels = material.normalize(images)
-    targets = material.targets[to_device(torch.from_numpy(rows), material.device)]
+    chosen = to_device(torch.from_numpy(rows), material.device)
+    targets = material.targets[chosen]
+    weights = None if material.row_weights is None else material.row_weights[chosen]
     if not mixes(config.augment):
-        return pixels, targets
+        return pixels, targets, weights
     soft = soft_targets(targets, len(config.competition.classes))
-    return mix(pixels, soft, config.augment, position)
+    if weights is None:
+        return *mix(pixels, soft, config.augment, position), None
+    return mix_weighted(pixels, soft, weights, config.augment, position)
 
 
 def seen(
@@ -138,7 +149,7 @@ def seen(
     """
     for step, (rows, batch) in enumerate(_batches(config, material, epoch, 0, steps)):
         torch.manual_seed(seed_for(config.seed, material.fold, epoch, step))
-        yield rows, *prepared(config, material, epoch * steps + step, rows, batch)
+        yield rows, *prepared(config, material, epoch * steps + step, rows, batch)[:2]
 
 
 def _batches(
@@ -146,7 +157,7 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """The epoch's batches from step ``first``, in an order that only the seed decides."""
     key = (config.seed, material.fold, epoch)
-    order = np.random.default_rng(seed_for(*key)).permutation(material.rows)
+    order = epoch_order(config.data.sampler, material.rows, material.classes, key)
     size = config.train.batch_size
     parts = [order[n * size : (n + 1) * size] for n in range(first, steps)]
     batches = material.images.batches(parts)

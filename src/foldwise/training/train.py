@@ -28,8 +28,9 @@ from foldwise.runs import Run
 from foldwise.training.device import automatic_precision, describe, pick_device, prepare
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
+from foldwise.training.samplers import check_sampler
 from foldwise.training.sources import decide_look, open_sources
-from foldwise.training.weights import check_class_weights
+from foldwise.training.weights import check_class_weights, check_weights_digest
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -106,6 +107,8 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
         config.model.name = automatic_model(config.images.size)
     if config.model.weights:
         config.model.weights_digest = check_digest(config.model)
+    if config.data.weights:
+        config.data.weights_digest = check_weights_digest(config, data)
     if config.train.precision == "auto":
         config.train.precision = automatic_precision(device)
     if config.train.precision == "fp16" and device.type == "cpu":
@@ -113,7 +116,7 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
 
 
 def _refuse_unfit(config: Config) -> None:
-    """Raises UsageError for a loss, its weights, metrics, thresholds or views that do not fit."""
+    """Raises UsageError for a loss, a sampler, metrics, thresholds or views that do not fit."""
     settings = config.competition
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
@@ -122,6 +125,7 @@ def _refuse_unfit(config: Config) -> None:
             f"take {' or '.join(fit)}"
         )
     check_class_weights(config)
+    check_sampler(config)
     views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)
