@@ -178,6 +178,14 @@ class Loss:
 
 
 @dataclass
+class Distill:
+    run: str = ""  # the teacher: its models teach the folds that they hold out ('': none)
+    recipe: str = ""  # digits of its recipe's hash ('': taken when the run is made)
+    temperature: float = between(3.0, 0.1, 100)  # that both parts' logits are divided by
+    alpha: float = between(0.5, 0, 1)  # the teacher's share of the loss; the labels have the rest
+
+
+@dataclass
 class Optimizer:
     name: str = "adamw"  # any optimizer of timm's factory
     lr: float = between(2e-3, 0)  # peak learning rate
@@ -227,6 +235,7 @@ class Config:
     augment: Augment = field(default_factory=Augment)
     model: Model = field(default_factory=Model)
     loss: Loss = field(default_factory=Loss)
+    distill: Distill = field(default_factory=Distill)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     train: Train = field(default_factory=Train)
@@ -239,7 +248,7 @@ NOT_THE_RESULT = {
     *("config", "run", "fold", "overwrite", "train.device", "train.eval_every"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts
-    "data.weights",  # of the column, data.weights_digest counts
+    *("data.weights", "distill.run"),  # data.weights_digest and distill.recipe count
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),

@@ -20,6 +20,7 @@ TECHNIQUES = {
     "bce, by hand, by the root": (
         *("loss.name=bce", "loss.class_weights={owl: 5}", "data.sampler=sqrt", "train.ema=0"),
     ),
+    "taught": ("distill.run=teacher", "augment.mixup=0.4", "model.drop_rate=0.2"),
 }
 
 
@@ -33,6 +34,8 @@ def test_resumed_is_unbroken(
 ) -> None:
     table = pd.read_csv(pets / "train.csv").assign(trust=[n % 5 for n in range(60)])
     table.to_csv(pets / "train.csv", index=False)
+    if "distill.run=teacher" in words:
+        assert foldwise("competition=pets", "fold=0", *QUICK, "run=teacher").code == 0
     ended = foldwise(*COMMAND, *words, "run=whole")
     assert ended.code == 0, ended.err
     asked: list[int] = []

@@ -36,6 +36,7 @@ from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
 from foldwise.training.samplers import fraction_of, strata
+from foldwise.training.teacher import Teacher, load_teacher
 from foldwise.training.weights import class_weights, row_weights
 
 Scale = tuple[np.ndarray, np.ndarray]
@@ -94,7 +95,9 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     state, normalize = beginning(config, fold, steps, job.device, scale)
     if state.loaded:
         log.write(state.loaded.line(names=10_000) + "\n")
-    provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out=[fold])
+    teacher = load_teacher(config, fold, normalize, job.device)
+    held_out = [fold] if teacher is None or fold in teacher.held_out else []
+    provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out)
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
         checkpoint.load(last, identity, state)
@@ -113,7 +116,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         rows, plain = shortened(config, held_rows), [SIMPLE["plain"]]
         return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
 
-    material = _material(job, fold, train_rows, scale, normalize)
+    material = _material(job, fold, train_rows, scale, normalize, teacher)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 
@@ -182,7 +185,12 @@ def _training_rows(job: Job, fold: int) -> np.ndarray:
 
 
 def _material(
-    job: Job, fold: int, rows: np.ndarray, scale: Scale | None, normalize: Normalize
+    job: Job,
+    fold: int,
+    rows: np.ndarray,
+    scale: Scale | None,
+    normalize: Normalize,
+    teacher: Teacher | None,
 ) -> Material:
     """What the fold trains on, with the weights and classes that the settings ask for."""
     config, values = job.config, job.mended.values[rows]
@@ -195,6 +203,7 @@ def _material(
         classes=strata(values, config.competition.task) if balanced else None,
         class_weights=None if by_class is None else torch.from_numpy(by_class).to(job.device),
         row_weights=None if by_row is None else torch.from_numpy(by_row).to(job.device),
+        teacher=teacher,
     )  # fmt: skip
 
 

@@ -15,12 +15,14 @@ from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
 from foldwise.images.mixing import mix, mix_weighted, mixes, soft_targets
 from foldwise.images.pipeline import Pipeline
+from foldwise.models.outputs import kind_of
 from foldwise.training.checkpoint import State
 from foldwise.training.device import autocast, seed_for
-from foldwise.training.losses import loss_of
+from foldwise.training.losses import distillation, loss_of
 from foldwise.training.progress import Progress
 from foldwise.training.samplers import epoch_order
 from foldwise.training.schedule import learning_rate
+from foldwise.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Material:
     classes: np.ndarray | None = None  # int64 (rows,), by which data.sampler balances
     class_weights: Tensor | None = None  # float32 (classes,) on the device
     row_weights: Tensor | None = None  # float32 (images,) on the device
+    teacher: Teacher | None = None
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -98,12 +101,7 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     began = time.monotonic()
     pixels, targets, weights = prepared(config, material, position, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
-    with autocast(material.device, config.train.precision):
-        logits = state.network(pixels)
-    multilabel = config.competition.task == "multilabel"
-    loss = loss_of(
-        config.loss, logits.float(), targets, multilabel, material.class_weights, weights
-    )
+    loss = _loss(config, material, state, pixels, targets, weights)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     if config.optimizer.clip:
@@ -115,6 +113,29 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
         state.ema.update(position)
     state.losses[state.step] = loss.detach()
     state.step += 1
+
+
+def _loss(
+    config: Config,
+    material: Material,
+    state: State,
+    pixels: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+) -> Tensor:
+    """The mean loss of a batch: by its labels, and by its teacher where there is one."""
+    with autocast(material.device, config.train.precision):
+        logits = state.network(pixels)
+        taught = material.teacher(pixels) if material.teacher else None
+    logits, task = logits.float(), config.competition.task
+    loss = loss_of(
+        config.loss, logits, targets, task == "multilabel", material.class_weights, weights
+    )
+    if taught is None:
+        return loss
+    softmax, settings = kind_of(config.loss.name, task) == "a softmax", config.distill
+    soft = distillation(logits, taught.float(), settings.temperature, softmax, weights)
+    return torch.lerp(loss, soft, settings.alpha)
 
 
 def prepared(

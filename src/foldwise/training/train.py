@@ -30,6 +30,7 @@ from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
 from foldwise.training.samplers import check_sampler
 from foldwise.training.sources import decide_look, open_sources
+from foldwise.training.teacher import check_teacher
 from foldwise.training.weights import check_class_weights, check_weights_digest
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
@@ -53,6 +54,8 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
+    if config.distill.run:
+        config.distill.recipe = check_teacher(config, split.hash, folds)
     pipeline = _pipeline(config)
     loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
@@ -170,6 +173,8 @@ def _announce(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
     )
+    if config.distill.run:
+        lines.append(f"taught by {config.distill.run}, fold by fold")
     asked = asked_of_cpu(config.augment)
     if config.augment.on == "cpu":
         lines.append("augmentation by albumentations, on the CPU")
