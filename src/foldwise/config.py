@@ -81,6 +81,14 @@ class Folds:
 
 
 @dataclass
+class Data:
+    fraction: float = between(1.0, 0.0001, 1)  # of the training rows, with the classes' shares
+    sampler: str = one_of("shuffle", "balanced", "sqrt")  # how often each class comes in an epoch
+    weights: str = ""  # column of the train table that each row's loss is multiplied by
+    weights_digest: str = ""  # of that column ('': taken when the run is made)
+
+
+@dataclass
 class Augment:
     preset: str = one_of("default", "none", "light", "medium", "heavy")  # fills what is left alone
     on: str = one_of("auto", "device", "cpu")  # auto: the device, the CPU for what only it can
@@ -176,6 +184,14 @@ class Loss:
 
 
 @dataclass
+class Distill:
+    run: str = ""  # the teacher: its models teach the folds that they hold out ('': none)
+    recipe: str = ""  # digits of its recipe's hash ('': taken when the run is made)
+    temperature: float = between(3.0, 0.1, 100)  # that both parts' logits are divided by
+    alpha: float = between(0.5, 0, 1)  # the teacher's share of the loss; the labels have the rest
+
+
+@dataclass
 class Optimizer:
     name: str = "adamw"  # any optimizer of timm's factory
     args: dict[str, Any] = field(default_factory=dict)  # the optimizer's own arguments
@@ -251,9 +267,11 @@ class Config:
     competition: Competition = field(default_factory=Competition)
     images: Images = field(default_factory=Images)
     folds: Folds = field(default_factory=Folds)
+    data: Data = field(default_factory=Data)
     augment: Augment = field(default_factory=Augment)
     model: Model = field(default_factory=Model)
     loss: Loss = field(default_factory=Loss)
+    distill: Distill = field(default_factory=Distill)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     train: Train = field(default_factory=Train)
@@ -267,6 +285,7 @@ NOT_THE_RESULT = {
     *("train.save_every", "train.tracker"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts
+    *("data.weights", "distill.run"),  # data.weights_digest and distill.recipe count
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import io
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -144,7 +145,7 @@ class Run:
 
     def finished(self) -> list[int]:
         """Folds that are done: their model is written after everything else."""
-        return [k for k in self.started() if (self.fold_folder(k) / "model.safetensors").is_file()]
+        return [k for k in self.started() if self.model_file(k).is_file()]
 
     @contextlib.contextmanager
     def fold_log(self, fold: int) -> Iterator[TextIO]:
@@ -187,6 +188,10 @@ class Run:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"
 
+    def model_file(self, fold: int) -> Path:
+        """fold<k>/model.safetensors, which a finished fold has."""
+        return self.fold_folder(fold) / "model.safetensors"
+
     def metrics(self, fold: int) -> pd.DataFrame | None:
         """metrics.csv, or None where it is missing or damaged: nothing but its display needs it."""
         try:
@@ -212,6 +217,19 @@ class Run:
         plain = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
         data = save(plain, metadata={"foldwise": provenance.to_json()})
         write_bytes(self.fold_folder(fold) / f"{name}.safetensors", data)
+
+    def model_provenance(self, fold: int) -> Provenance:
+        """Of a finished fold's weights, read without them. Raises FoldwiseError: damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.model_file(fold), "np") as file:
+                return Provenance(**json.loads(file.metadata()["foldwise"]))
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+            raise FoldwiseError(
+                f"{shown(self.model_file(fold))} is not a model of foldwise ({error}); "
+                f"train that fold again (fold={fold} overwrite=true)"
+            ) from error
 
     def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:
         """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds.

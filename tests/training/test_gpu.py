@@ -1,7 +1,9 @@
 """What only a GPU can show; skipped where there is none."""
 
+import copy
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from foldwise.images.load import ResidentImages
 from foldwise.runs import Run
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, step
+from foldwise.training.teacher import Teacher
 from helpers import QUICK, Ended
 
 pytestmark = [
@@ -28,17 +31,20 @@ MIXED = ("augment.preset=heavy", "augment.mixup=0.2", "augment.cutmix=1", "augme
          "augment.scales=[0.8, 1.2]", "augment.rotate90=0.5", "augment.mix_by=image")  # fmt: skip
 
 
-@pytest.mark.parametrize("augmentation", [(), MIXED], ids=["plain", "mixed"])
+WEIGHED = (*MIXED, "loss.name=focal", "loss.class_weights=inverse", "loss.smoothing=0.1")
+
+
+@pytest.mark.parametrize("words", [(), MIXED, WEIGHED], ids=["plain", "mixed", "weighed, taught"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32", "fp16"])
 @pytest.mark.parametrize("name", ["convnet2", "resnet18"])
 def test_a_step_never_waits_for_the_device(
-    name: str, precision: str, augmentation: tuple[str, ...]
+    name: str, precision: str, words: tuple[str, ...]
 ) -> None:
     config = compose(
         [f"model.name={name}", "images.size=32", f"train.precision={precision}",
          "augment.hflip=0.5", "train.batch_size=32", "loss.name=cross_entropy",
          "competition.classes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "model.in_chans=3",
-         *augmentation]
+         *words]
     )  # fmt: skip
     device = torch.device("cuda")
     prepare(config.train, device)
@@ -47,6 +53,13 @@ def test_a_step_never_waits_for_the_device(
     targets = torch.randint(0, 10, (64,), device=device)
     rows = np.arange(64)
     material = Material(0, rows, ResidentImages(images), targets, normalize, device)
+    if words == WEIGHED:
+        material = replace(
+            material,
+            class_weights=torch.rand(10, device=device),
+            row_weights=torch.rand(64, device=device),
+            teacher=Teacher(copy.deepcopy(state.network).eval(), 24, None, None, [0]),
+        )
     step(config, material, state, rows[:32], images[:32])  # the first step allocates and tunes
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

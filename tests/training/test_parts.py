@@ -19,7 +19,6 @@ from foldwise.training.fold import beginning
 from foldwise.training.loop import Material
 from foldwise.training.memory import parted
 from foldwise.training.optimizer import peak_rate
-from foldwise.training.progress import Progress
 from helpers import QUICK, Ended, start, write_competition
 
 COMMAND = ("competition=pets", "fold=0", *QUICK)
@@ -28,14 +27,16 @@ COMMAND = ("competition=pets", "fold=0", *QUICK)
 @pytest.mark.parametrize(("rows", "parts"), [(16, 1), (16, 2), (15, 4), (3, 2), (1, 1)])
 def test_the_parts_are_the_batch(rows: int, parts: int) -> None:
     pieces = parted(rows, parts)
-    assert sum((list(range(rows))[piece] for piece in pieces), []) == list(range(rows))
+    assert [n for piece in pieces for n in list(range(rows))[piece]] == list(range(rows))
     assert len(pieces) <= parts
 
 
 def step_in_parts(parts: int) -> tuple[list[torch.Tensor], float]:
     """The weights after a step without batch norm, and its loss."""
     words = ("images.size=12", "model.name=monkeynet", "model.in_chans=3", "train.precision=fp32")
-    config = compose([*words, "loss.name=cross_entropy", "model.drop_rate=0", "model.args={drop_rate: 0}"])
+    config = compose(
+        [*words, "loss.name=cross_entropy", "model.drop_rate=0", "model.args={drop_rate: 0}"]
+    )
     config.competition.classes, config.competition.task = ["a", "b", "c"], "multiclass"
     config.augment.shift = 0.0
     device = torch.device("cpu")

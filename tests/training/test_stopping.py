@@ -38,9 +38,7 @@ def test_the_best_weights_predict(foldwise: Callable[..., Ended], pets: Path) ->
     assert scores["optimistic"] is False
 
 
-def test_who_watches_the_scored_fold_is_marked(
-    foldwise: Callable[..., Ended], pets: Path
-) -> None:
+def test_who_watches_the_scored_fold_is_marked(foldwise: Callable[..., Ended], pets: Path) -> None:
     ended = foldwise(*WATCHED, "run=r", "train.watch=fold", "train.eval_every=0")
     assert ended.code == 0, ended.err
     metrics, scores = Run("r").metrics(0), Run("r").scores()

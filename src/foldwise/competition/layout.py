@@ -46,12 +46,12 @@ from foldwise.files import shown
 class CompetitionData:
     """What a competition's folder holds, as text and names of images.
 
-    train: columns id, label, file and, with folds.group, group; one row an image (or the images of
-    a row, joined), in the train table's order, index 0..n-1. ``file`` is an absolute path, or what
-    `foldwise.containers` makes of a row of an array. targets: of these rows. test: id and file,
-    which is '' for a missing image with images.missing=drop; None where there is no test set.
-    sample: the sample submission, verbatim. dropped: ids of train rows that were left out for want
-    of an image. said: two lines on what was recognised.
+    train: columns id, label, file and, with folds.group, group, with data.weights, weight; one row
+    an image (or the images of a row, joined), in the train table's order, index 0..n-1. ``file`` is
+    an absolute path, or what `foldwise.containers` makes of a row of an array. targets: of these
+    rows. test: id and file, which is '' for a missing image with images.missing=drop; None where
+    there is no test set. sample: the sample submission, verbatim. dropped: ids of train rows that
+    were left out for want of an image. said: two lines on what was recognised.
     """
 
     folder: Path

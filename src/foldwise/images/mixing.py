@@ -24,6 +24,21 @@ def mix(pixels: Tensor, targets: Tensor, settings: Augment, step: int) -> tuple[
     return mixed, torch.lerp(targets.roll(1, 0), targets, share)
 
 
+def mix_weighted(
+    pixels: Tensor, targets: Tensor, weights: Tensor, settings: Augment, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`mix` for rows with ``weights`` (batch,) in the loss: pixels, targets and weights, mixed.
+
+    With the shares a and b of a pair, the row weighs a w + b v and its target is their mean by
+    these weights, so that its loss is a w loss(own) + b v loss(other) in every loss that is linear
+    in its targets (in the squared error of a regression but for a constant).
+    """
+    both = torch.cat([targets * weights[:, None], weights[:, None]], dim=1)
+    pixels, both = mix(pixels, both, settings, step)
+    targets, weights = both[:, :-1], both[:, -1]
+    return pixels, targets / weights.clamp_min(1e-12)[:, None], weights
+
+
 def mixes(settings: Augment) -> bool:
     return bool((settings.mixup or settings.cutmix) and settings.mix_prob)
 

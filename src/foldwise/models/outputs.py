@@ -24,6 +24,15 @@ def outputs(loss: str, classes: int) -> int:
     return classes - 1 if loss == "ordinal" else classes
 
 
+def kind_of(loss: str, task: str) -> str:
+    """What the last layer's outputs are: numbers, steps, sigmoids or a softmax."""
+    if task == "regression":
+        return "numbers"
+    if loss == "ordinal":
+        return "steps"
+    return "sigmoids" if task == "multilabel" or loss == "bce" else "a softmax"
+
+
 def keep_scale(network: nn.Module, mean: Tensor, std: Tensor) -> None:
     """Let a regression's network carry what its targets (m,) were standardised with.
 
@@ -38,14 +47,13 @@ def reader(loss: str, task: str, network: nn.Module) -> Callable[[Tensor], Tenso
 
     Probabilities, whose rows sum to 1 except in multilabel; numbers in a regression.
     """
-    if task == "regression":
+    kind = kind_of(loss, task)
+    if kind == "numbers":
         return lambda z: z * network.get_buffer("target_std") + network.get_buffer("target_mean")
-    if loss == "ordinal":
+    if kind == "steps":
         return _from_steps
-    if task == "multilabel":
-        return torch.sigmoid
-    if loss == "bce":
-        return _shares
+    if kind == "sigmoids":
+        return torch.sigmoid if task == "multilabel" else _shares
     return lambda logits: logits.softmax(dim=1)
 
 

@@ -38,8 +38,10 @@ from foldwise.training.ema import Ema
 from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
+from foldwise.training.samplers import fraction_of, strata
+from foldwise.training.teacher import Teacher, load_teacher
 from foldwise.training.tracker import tracker
-from foldwise.training.weights import class_weights
+from foldwise.training.weights import class_weights, row_weights
 
 Scale = tuple[np.ndarray, np.ndarray]
 
@@ -101,7 +103,9 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     state, normalize = beginning(config, fold, steps, job.device, scale)
     if state.loaded:
         log.write(state.loaded.line(names=10_000) + "\n")
-    provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out=[fold])
+    teacher = load_teacher(config, fold, normalize, job.device)
+    held_out = [fold] if teacher is None or fold in teacher.held_out else []
+    provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out)
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
         checkpoint.load(last, identity, state)
@@ -137,11 +141,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
                 tensors = state.result().state_dict()
                 run.write_model(fold, tensors, provenance, f"epoch{state.epoch:03d}")
 
-    targets = _training_tensor(job, scale).to(job.device)
-    material = Material(
-        fold, train_rows, job.images, targets, normalize, job.device, job.pipeline,
-        class_weights=_on(job.device, class_weights(config, job.mended.values[train_rows])),
-    )  # fmt: skip
+    material = _material(job, fold, train_rows, scale, normalize, teacher)
     clock = _clock(job, partial(look, state.result(), job.images), held_rows)
     track, end_tracking = tracker(config, run, fold)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
@@ -200,19 +200,24 @@ def beginning(
 
 
 def fold_rows(job: Job, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows that a fold trains on, watches (none, where nothing does) and is scored on.
+    """int64, sorted: the rows that a fold trains on, watches and is scored on.
 
-    Raises FoldwiseError where nothing is left to train on, or to watch.
+    It trains on what the other folds have, without dropped rows, or on a fraction of it, and
+    without those that are watched, if anything watches. Raises FoldwiseError where nothing is left.
     """
-    train_rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
+    config = job.config
+    rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
     held_rows = np.flatnonzero(job.split.fold == fold)
-    if not len(train_rows):
+    if not len(rows):
         raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
-    if not watch.inner(job.config):
-        return train_rows, train_rows[:0], held_rows
-    seed = seed_for(job.config.seed, fold) % 2**32
-    part = inner_part(job.data, train_rows, job.config.train.inner, seed)
-    return train_rows[~part], train_rows[part], held_rows
+    if config.data.fraction < 1:
+        classes = strata(job.mended.values[rows], config.competition.task)
+        rows = fraction_of(rows, classes, config.data.fraction, config.seed)
+    if not watch.inner(config):
+        return rows, rows[:0], held_rows
+    seed = seed_for(config.seed, fold) % 2**32
+    part = inner_part(job.data, rows, config.train.inner, seed)
+    return rows[~part], rows[part], held_rows
 
 
 def scale_of(config: Config, values: np.ndarray) -> Scale | None:
@@ -223,16 +228,35 @@ def scale_of(config: Config, values: np.ndarray) -> Scale | None:
     return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
+def _material(
+    job: Job,
+    fold: int,
+    rows: np.ndarray,
+    scale: Scale | None,
+    normalize: Normalize,
+    teacher: Teacher | None,
+) -> Material:
+    """What the fold trains on, with the weights and classes that the settings ask for."""
+    config, values = job.config, job.mended.values[rows]
+    by_class = class_weights(config, values)
+    by_row = row_weights(config, job.data, rows)
+    balanced = config.data.sampler != "shuffle"
+    return Material(
+        fold, rows, job.images, _training_tensor(job, scale).to(job.device), normalize, job.device,
+        job.pipeline,
+        classes=strata(values, config.competition.task) if balanced else None,
+        class_weights=None if by_class is None else torch.from_numpy(by_class).to(job.device),
+        row_weights=None if by_row is None else torch.from_numpy(by_row).to(job.device),
+        teacher=teacher,
+    )  # fmt: skip
+
+
 def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
     """The targets as the loss wants them: class indices, float flags, or standardised numbers."""
     values = job.mended.values
     if scale:
         values = (values - scale[0]) / scale[1]
     return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
-
-
-def _on(device: torch.device, values: np.ndarray | None) -> torch.Tensor | None:
-    return None if values is None else torch.from_numpy(values).to(device)
 
 
 def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:

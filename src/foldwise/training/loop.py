@@ -15,17 +15,20 @@ from foldwise.device import autocast, seed_for
 from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, to_device
-from foldwise.images.mixing import mix, mixes, soft_targets
+from foldwise.images.mixing import mix, mix_weighted, mixes, soft_targets
 from foldwise.images.pipeline import Pipeline
+from foldwise.models.outputs import kind_of
 from foldwise.training import watch
 from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State
 from foldwise.training.groups import freeze
-from foldwise.training.losses import loss_of
+from foldwise.training.losses import distillation, loss_of
 from foldwise.training.memory import can_be_parted, memory_mb, parted, parts_line, smaller_parts
 from foldwise.training.optimizer import clip_gradients, peak_rate, set_rates
 from foldwise.training.progress import Progress
+from foldwise.training.samplers import epoch_order
 from foldwise.training.schedule import learning_rate, momentum
+from foldwise.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Material:
     normalize: Normalize
     device: torch.device
     pipeline: Pipeline | None = None  # what happens to each image on the CPU
+    classes: np.ndarray | None = None  # int64 (rows,), by which data.sampler balances
     class_weights: Tensor | None = None  # float32 (classes,) on the device
+    row_weights: Tensor | None = None  # float32 (images,) on the device
+    teacher: Teacher | None = None
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -144,7 +150,7 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     """
     torch.manual_seed(seed_for(config.seed, material.fold, state.epoch, state.step))
     began = time.monotonic()
-    pixels, targets = prepared(config, material, state.taken, rows, batch)
+    pixels, targets, weights = prepared(config, material, state.taken, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
     first = state.step - state.step % config.train.accumulate
     together = min(config.train.accumulate, len(state.losses) - first)
@@ -152,24 +158,15 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
         state.optimizer.zero_grad(set_to_none=True)
     state.losses[state.step].zero_()
     for part in parted(len(rows), state.parts):
-        loss = _loss(config, material, state, pixels[part], targets[part])
+        weight = None if weights is None else weights[part]
+        loss = _loss(config, material, state, pixels[part], targets[part], weight)
         share = 1 if state.parts == 1 else len(targets[part]) / len(rows)
-        weight = share / together
-        state.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        scale = share / together
+        state.scaler.scale(loss if scale == 1 else loss * scale).backward()
         state.losses[state.step] += loss.detach() * share
     if state.step == first + together - 1:
         _update(config, state)
     state.step += 1
-
-
-def _loss(
-    config: Config, material: Material, state: State, pixels: Tensor, targets: Tensor
-) -> Tensor:
-    """The mean loss of a batch, or of a part of one."""
-    with autocast(material.device, config.train.precision):
-        logits = state.network(pixels)
-    multilabel = config.competition.task == "multilabel"
-    return loss_of(config.loss, logits.float(), targets, multilabel, material.class_weights)
 
 
 def _update(config: Config, state: State) -> None:
@@ -188,21 +185,50 @@ def _update(config: Config, state: State) -> None:
         state.ema.update(number)
 
 
+def _loss(
+    config: Config,
+    material: Material,
+    state: State,
+    pixels: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+) -> Tensor:
+    """The mean loss of a batch: by its labels, and by its teacher where there is one."""
+    with autocast(material.device, config.train.precision):
+        logits = state.network(pixels)
+        taught = material.teacher(pixels) if material.teacher else None
+    logits, task = logits.float(), config.competition.task
+    loss = loss_of(
+        config.loss, logits, targets, task == "multilabel", material.class_weights, weights
+    )
+    if taught is None:
+        return loss
+    softmax, settings = kind_of(config.loss.name, task) == "a softmax", config.distill
+    soft = distillation(logits, taught.float(), settings.temperature, softmax, weights)
+    return torch.lerp(loss, soft, settings.alpha)
+
+
 def prepared(
     config: Config, material: Material, position: int, rows: np.ndarray, batch: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What the network sees of uint8 images, and what it is to say: augmented, normalised, mixed.
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What the network sees of uint8 images, what it is to say, and what that weighs.
+
+    Augmented, normalised, mixed.
 
     ``position``: the step, counted from the beginning of the training. The caller has seeded.
     """
     half = material.device.type == "cuda" and config.train.precision != "fp32"
     images = augment(batch, config.augment, torch.float16 if half else torch.float32)
     pixels = material.normalize(images)
-    targets = material.targets[to_device(torch.from_numpy(rows), material.device)]
+    chosen = to_device(torch.from_numpy(rows), material.device)
+    targets = material.targets[chosen]
+    weights = None if material.row_weights is None else material.row_weights[chosen]
     if not mixes(config.augment):
-        return pixels, targets
+        return pixels, targets, weights
     soft = soft_targets(targets, len(config.competition.classes))
-    return mix(pixels, soft, config.augment, position)
+    if weights is None:
+        return *mix(pixels, soft, config.augment, position), None
+    return mix_weighted(pixels, soft, weights, config.augment, position)
 
 
 def seen(
@@ -214,7 +240,7 @@ def seen(
     """
     for step, (rows, batch) in enumerate(_batches(config, material, epoch, 0, steps)):
         torch.manual_seed(seed_for(config.seed, material.fold, epoch, step))
-        yield rows, *prepared(config, material, epoch * steps + step, rows, batch)
+        yield rows, *prepared(config, material, epoch * steps + step, rows, batch)[:2]
 
 
 def _batches(
@@ -222,7 +248,7 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """The epoch's batches from step ``first``, in an order that only the seed decides."""
     key = (config.seed, material.fold, epoch)
-    order = np.random.default_rng(seed_for(*key)).permutation(material.rows)
+    order = epoch_order(config.data.sampler, material.rows, material.classes, key)
     size = config.train.batch_size
     parts = [order[n * size : (n + 1) * size] for n in range(first, steps)]
     batches = material.images.batches(parts)

@@ -1,6 +1,7 @@
 """What a run has to show once its folds are trained: scores, the submission, a short table."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from foldwise.competition.submission import write_submission
 from foldwise.config import Config
 from foldwise.errors import first_few
 from foldwise.files import shown
-from foldwise.provenance import prediction_columns, targets_of
+from foldwise.provenance import prediction_columns, read_table, targets_of
 from foldwise.runs import Run
 from foldwise.training import watch
 
@@ -26,6 +27,8 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
     with run.locked():
         folds, oof, test = run.combine(data.train["id"].tolist())
         scores = fold_scores(oof, config)
+        if config.distill.run:
+            scores["teacher"] = _teacher_scores(config, folds)
         run.write_scores(scores)
         print(_table(run, scores))
         if test is not None and len(folds) == split.k:
@@ -73,6 +76,15 @@ def _selection(config: Config) -> str:
     return weights
 
 
+def _teacher_scores(config: Config, folds: list[int]) -> dict[str, object]:
+    """The scores of distill.run on the student's ``folds``, as far as it still has them."""
+    run = Run(config.distill.run)
+    folds = [k for k in folds if k in run.finished()]
+    tables = [read_table(run.fold_folder(k) / "oof.parquet")[0] for k in folds]
+    scores = fold_scores(pd.concat(tables), config)
+    return {"recipe": config.distill.recipe, **{k: scores[k] for k in ("folds", "mean", "oof")}}
+
+
 def _number(value: float) -> float | None:
     """JSON has no NaN: a score that is not defined (one class in a fold) is null."""
     return None if math.isnan(value) else float(value)
@@ -81,12 +93,16 @@ def _number(value: float) -> float | None:
 def _table(run: Run, scores: dict[str, object]) -> str:
     name = str(scores["metric"])
     width = max(10, len(name))
-    lines = [f"{'fold':>6} {name:>{width}} {'epochs':>7} {'images/s':>9} {'time':>8}"]
+    teacher: Any = scores.get("teacher")
+    column = f" {'teacher':>{width}}" if teacher else ""
+    lines = [f"{'fold':>6} {name:>{width}}{column} {'epochs':>7} {'images/s':>9} {'time':>8}"]
     folds, others = scores["folds"], scores["watched"]
     assert isinstance(folds, dict) and isinstance(others, dict)
     for fold, value in folds.items():
         metrics = run.metrics(int(fold))
         line = f"{fold:>6} {_shown(value):>{width}}"
+        if teacher:
+            line += f" {_shown(teacher['folds'].get(fold)):>{width}}"
         if metrics is not None:
             speed, seconds = metrics["images_per_second"].median(), metrics["seconds"].sum()
             line += f" {len(metrics):>7} {speed:>9,.0f} {_time(seconds):>8}"
@@ -96,7 +112,19 @@ def _table(run: Run, scores: dict[str, object]) -> str:
     lines += [f"{'OOF':>6} {_shown(value):>{width}}  {other}" for other, value in others.items()]
     if scores["optimistic"]:
         lines.append("optimistic: with train.watch=fold the scored rows chose when to stop")
+    if teacher:
+        lines.append(_comparison(folds, teacher["folds"]))
     return "\n".join(lines)
+
+
+def _comparison(student: dict[str, Any], teacher: dict[str, Any]) -> str:
+    """How the two compare, over the folds in which both have a score."""
+    both = [k for k in student if None not in (student[k], teacher.get(k))]
+    if not both:
+        return "teacher: no score to compare with"
+    means = [float(np.mean([scores[k] for k in both])) for scores in (student, teacher)]
+    line = f"mean {means[0]:.4f}, teacher {means[1]:.4f}: student {means[0] - means[1]:+.4f}"
+    return f"{line} (folds {first_few(both)})"
 
 
 def _shown(value: object) -> str:

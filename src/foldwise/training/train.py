@@ -30,11 +30,13 @@ from foldwise.training import watch
 from foldwise.training.budget import TimeUp, budget_of
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
+from foldwise.training.samplers import check_sampler
 from foldwise.training.schedule import check_schedule
 from foldwise.training.sources import decide_look, open_sources
+from foldwise.training.teacher import check_teacher
 from foldwise.training.tracker import check_tracker
 from foldwise.training.trial import decide_batch_size, decide_compile
-from foldwise.training.weights import check_class_weights
+from foldwise.training.weights import check_class_weights, check_weights_digest
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -57,8 +59,10 @@ def train(config: Config) -> None:
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
     _refuse_unfit(config)
+    if config.distill.run:
+        config.distill.recipe = check_teacher(config, split.hash, folds)
     pipeline = _pipeline(config)
-    rows = len(split.fold) * (split.k - 1) // split.k
+    rows = int(len(split.fold) * (split.k - 1) / split.k * config.data.fraction)
     tried = [decide_batch_size(config, rows, device)]
     tried += [decide_compile(config, rows * config.train.epochs * len(folds), device)]
     loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
@@ -129,6 +133,8 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
         config.model.name = automatic_model(config.images.size)
     if config.model.weights:
         config.model.weights_digest = check_digest(config.model)
+    if config.data.weights:
+        config.data.weights_digest = check_weights_digest(config, data)
     if config.train.precision == "auto":
         config.train.precision = automatic_precision(device)
     if config.train.precision == "fp16" and device.type == "cpu":
@@ -150,6 +156,7 @@ def _refuse_unfit(config: Config) -> None:
     if not config.train.epochs and not config.train.hours:
         raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
     check_class_weights(config)
+    check_sampler(config)
     views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)
@@ -194,6 +201,8 @@ def _announce(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
     )
+    if config.distill.run:
+        lines.append(f"taught by {config.distill.run}, fold by fold")
     asked = asked_of_cpu(config.augment)
     if config.augment.on == "cpu":
         lines.append("augmentation by albumentations, on the CPU")

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from foldwise.competition.foldfiles import digest
+from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
-from foldwise.errors import UsageError, first_few, nearest
+from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
 
 
 def class_counts(values: np.ndarray, classes: int) -> np.ndarray:
@@ -49,3 +51,35 @@ def check_class_weights(config: Config) -> None:
             f"loss.class_weights: there is no class '{unknown[0]}'{nearest(unknown[0], names)}; "
             f"the classes are {first_few(names, 20)}"
         )
+
+
+def row_weights(config: Config, data: CompetitionData, rows: np.ndarray) -> np.ndarray | None:
+    """float32 (n,): data.weights of all train rows, with a mean of 1 over the training ``rows``.
+
+    None where there are none. Raises FoldwiseError where the training rows weigh nothing.
+    """
+    if not config.data.weights:
+        return None
+    weights = data.train["weight"].to_numpy(np.float64)
+    mean = weights[rows].mean()
+    if not mean:
+        raise FoldwiseError(
+            f"data.weights={config.data.weights} is 0 in all {len(rows)} training rows: give some "
+            "of them a weight"
+        )
+    return (weights / mean).astype(np.float32)
+
+
+def check_weights_digest(config: Config, data: CompetitionData) -> str:
+    """16 hex digits that stand for each row's weight: what a recipe's hash sees of data.weights.
+
+    Raises UsageError where they are not those of data.weights_digest.
+    """
+    found = digest(sorted(zip(data.train["id"], data.train["weight"], strict=True)))[:16]
+    if config.data.weights_digest not in ("", found):
+        raise UsageError(
+            f"data.weights={config.data.weights} holds other weights than the recipe means: their "
+            f"digest is {found}, not data.weights_digest={config.data.weights_digest}; restore "
+            "the column, or leave out the digest"
+        )
+    return found

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from foldwise.competition.reading.imagefiles import EXTENSION, ImageFiles
-from foldwise.competition.reading.rows import Rows, folder_rows, labelled, refuse_group
+from foldwise.competition.reading.rows import Rows, folder_rows, labelled, refuse_columns
 from foldwise.competition.targets import Targets
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
@@ -40,7 +40,7 @@ def pattern_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets] | No
             f"the file names in {files.place()}, such as {rows.frame['id'][0]}, can be read in two "
             f"ways: the label is {said[0]}, or {said[1]}: say which"
         )
-    refuse_group(files, config)
+    refuse_columns(files, config)
     pattern, labels = next(iter(found.items()))
     how = f"labels in the file names ({PATTERNS.get(pattern, pattern)})"
     return labelled(rows, labels, how, config.competition, files)

@@ -1,5 +1,6 @@
 """Rows of a table with the images that belong to them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from foldwise.competition.reading.columns import (
 )
 from foldwise.competition.reading.imagefiles import EXTENSION, ImageFiles, match, match_several
 from foldwise.competition.reading.tables import IMAGE, Table, refuse_doubled, refuse_empty
-from foldwise.competition.targets import Targets, of_labels, read_targets
+from foldwise.competition.targets import NUMBER, Targets, of_labels, read_targets
 from foldwise.config import Competition, Config
 from foldwise.containers import JOINED
 from foldwise.errors import FoldwiseError, UsageError, first_few
@@ -25,7 +26,7 @@ from foldwise.files import shown
 
 @dataclass(frozen=True)
 class Rows:
-    """frame: columns id, file ('' where there is no image) and, of a train table, label and group.
+    """frame: columns id, file ('' where there is no image); of a train table label, group, weight.
 
     id_column: of the table, '' where rows are numbered. images, for people: how the images are
     given; place: where they were looked for.
@@ -45,13 +46,16 @@ def train_rows(
     sample: Table | None,
     config: Config,
 ) -> tuple[Rows, Targets]:
-    """The rows of the train table and their targets.
+    """The rows of the train table, with their data.weights as ``weight``, and their targets.
 
     ``packed``: images in arrays, for a table whose ids have no image files. ``hints`` are the
     columns of the sample, or else of the test table. Raises FoldwiseError for columns that cannot
     be told, empty cells and doubled ids.
     """
     columns = config.competition.columns
+    weights = _weights(table, config.data.weights) if config.data.weights else None
+    if weights is not None:  # a column that has been read is no candidate for the labels
+        table = replace(table, frame=table.frame.drop(columns=config.data.weights))
     ids = "" if unnamed_ids(table, columns.id) else id_column(table, columns.id, hints)
     values = sample.names if sample else []
     labels = label_columns(table, columns.label, ids, hints, values)
@@ -67,11 +71,28 @@ def train_rows(
         named_column(table, group, "folds.group")
         refuse_empty(table, group)
         frame["group"] = table.column(group)
+    if weights is not None:
+        frame["weight"] = weights
     used = (ids, *labels)
     found, said = _files(table, ids, used, files, packed, columns.path, "train")
     frame["file"] = found
     _refuse_shared(frame, table)
     return Rows(frame, ids, said, _place(files, packed)), targets
+
+
+def _weights(table: Table, column: str) -> list[float]:
+    """Raises FoldwiseError naming the rows that hold no number of at least 0."""
+    named_column(table, column, "data.weights")
+    refuse_empty(table, column)
+    texts = [text.strip() for text in table.column(column)]
+    weights = [float(text) if NUMBER.fullmatch(text) else math.nan for text in texts]
+    bad = [i for i, weight in enumerate(weights) if not 0 <= weight < math.inf]
+    if bad:
+        raise FoldwiseError(
+            f"{shown(table.path)} {table.rows(bad)}: data.weights={column} has '{texts[bad[0]]}', "
+            "which is no number of at least 0: mend the row, or leave data.weights out"
+        )
+    return weights
 
 
 def _ids(table: Table, column: str, what: str) -> list[str]:
@@ -143,9 +164,9 @@ def folder_rows(files: ImageFiles) -> Rows:
 def class_folder_rows(files: ImageFiles, config: Config) -> tuple[Rows, Targets]:
     """Images that lie in a folder a class.
 
-    Raises FoldwiseError for images beside those folders, and with folds.group (no column).
+    Raises FoldwiseError for images beside those folders, and with a setting that names a column.
     """
-    refuse_group(files, config)
+    refuse_columns(files, config)
     rows = folder_rows(files)
     loose = [name for name in rows.frame["id"] if "/" not in name]
     if loose:
@@ -172,13 +193,15 @@ def labelled(
     return replace(rows, images=how), targets
 
 
-def refuse_group(files: ImageFiles, config: Config) -> None:
-    """Raises FoldwiseError for a folds.group that would be a column of a table."""
-    if config.folds.group not in ("", "duplicates"):
-        raise FoldwiseError(
-            f"folds.group={config.folds.group}: {files.place()} has images without a table, so "
-            "no such column: write a train.csv (id, label and the group), or leave it out"
-        )
+def refuse_columns(files: ImageFiles, config: Config) -> None:
+    """Raises FoldwiseError for settings that would name a column of a table."""
+    group = config.folds.group if config.folds.group != "duplicates" else ""
+    for key, column in (("folds.group", group), ("data.weights", config.data.weights)):
+        if column:
+            raise FoldwiseError(
+                f"{key}={column}: {files.place()} has images without a table, so no such column: "
+                f"write a train.csv (id, label and {column}), or leave it out"
+            )
 
 
 def _listed(setting: str) -> list[str]:

@@ -1,0 +1,159 @@
+"""distill.run=NAME: a finished run whose models teach, each only about rows that it knows."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.files import shown
+from foldwise.images.augment import Normalize
+from foldwise.models.build import build_model, place
+from foldwise.models.outputs import kind_of, outputs
+from foldwise.models.weights import read_weights
+from foldwise.provenance import Provenance
+from foldwise.runs import Run
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network that looks at the student's batches."""
+
+    network: nn.Module
+    size: int  # of the images that it knows
+    scale: Tensor | None  # float32 (channels, 1, 1): from the student's normalisation to its own;
+    offset: Tensor | None  # None where they are the same
+    held_out: list[int]  # of its provenance
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Logits (n, outputs) of the student's pixels (n, channels, height, width)."""
+        if self.scale is not None and self.offset is not None:
+            pixels = pixels * self.scale + self.offset
+        if pixels.shape[-1] != self.size:
+            pixels = functional.interpolate(pixels, self.size, mode="bilinear", antialias=True)
+        return self.network(pixels)
+
+
+def check_teacher(config: Config, folds_hash: str, folds: list[int]) -> str:
+    """16 hex digits of the recipe hash of distill.run: what the student's hash sees of it.
+
+    Raises FoldwiseError and UsageError unless the run's models of the ``folds`` hold them out, on
+    the split of ``folds_hash``, and can tell what the student wants to know.
+    """
+    name = config.distill.run
+    if name == config.run:
+        raise UsageError(f"distill.run={name} is this run itself: a teacher is another one")
+    run = Run(name)
+    finished = run.finished()
+    if not finished and (run.folder / "oof.parquet").is_file():
+        raise _refusal(config, "it has no models, as blends have none: name one of its runs")
+    theirs = run.config()
+    missing = [k for k in folds if k not in finished]
+    if missing:
+        raise _refusal(
+            config,
+            f"its folds {first_few(missing)} are not finished: train them first, or say "
+            f"fold={','.join(map(str, finished)) or '…'}",
+        )
+    _refuse_strange(config, theirs)
+    origins = {k: run.model_provenance(k) for k in folds}
+    _refuse_seen(config, origins, folds_hash)
+    recipe = origins[folds[0]].recipe_hash
+    others = [k for k in folds if origins[k].recipe_hash != recipe]
+    if others:
+        raise _refusal(
+            config, f"its folds {first_few(others)} have another recipe than fold {folds[0]}"
+        )
+    if config.distill.recipe not in ("", recipe[:16]):
+        raise _refusal(
+            config,
+            f"its recipe is {recipe[:16]}, not distill.recipe={config.distill.recipe}: name the "
+            "run that is meant, or leave distill.recipe out",
+        )
+    return recipe[:16]
+
+
+def load_teacher(
+    config: Config, fold: int, normalize: Normalize, device: torch.device
+) -> Teacher | None:
+    """distill.run's model of a fold; None without one.
+
+    ``config`` is a student's that `check_teacher` has seen, ``normalize`` what its network wants.
+    Raises FoldwiseError where the file is damaged.
+    """
+    if not config.distill.run:
+        return None
+    run = Run(config.distill.run)
+    theirs, path = run.config(), run.model_file(fold)
+    width = outputs(theirs.loss.name, len(theirs.competition.classes))
+    built = build_model(theirs.model, width, theirs.images.size, first_weights=False)
+    try:
+        built.network.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise FoldwiseError(
+            f"{shown(path)} is not of the model in {shown(run.config_file)}: train that fold again "
+            "(overwrite=true)"
+        ) from error
+    network = place(built.network, device, config.train.channels_last)
+    own = Normalize(built.mean, built.std, device, config.train.channels_last)
+    scale = offset = None
+    if not (torch.equal(own.scale, normalize.scale) and torch.equal(own.offset, normalize.offset)):
+        scale = own.scale / normalize.scale
+        offset = (own.offset - normalize.offset * scale)[:, None, None]
+        scale = scale[:, None, None]
+    held_out = run.model_provenance(fold).held_out
+    network.eval().requires_grad_(False)
+    return Teacher(network, theirs.images.size, scale, offset, held_out)
+
+
+def _refusal(config: Config, reason: str) -> FoldwiseError:
+    return FoldwiseError(f"distill.run={config.distill.run} cannot teach {config.run}: {reason}")
+
+
+def _refuse_strange(config: Config, theirs: Config) -> None:
+    """Raises FoldwiseError for a teacher of other things, or of images that look otherwise."""
+    ours = config.competition
+    if ours.task == "regression":
+        raise _refusal(config, "distillation is for classes, and this is a regression")
+    if theirs.competition.task != ours.task:
+        raise _refusal(config, f"it is {theirs.competition.task}, and this is {ours.task}")
+    if theirs.competition.classes != ours.classes:
+        raise _refusal(
+            config,
+            f"it knows the classes {first_few(theirs.competition.classes)}, and these are "
+            f"{first_few(ours.classes)}",
+        )
+    kinds = [kind_of(c.loss.name, ours.task) for c in (theirs, config)]
+    if kinds[0] != kinds[1]:
+        raise _refusal(
+            config,
+            f"with loss.name={theirs.loss.name} its outputs are {kinds[0]}, and with "
+            f"loss.name={config.loss.name} these are {kinds[1]}: take {theirs.loss.name}",
+        )
+    for key, there, here in (
+        ("model.in_chans", theirs.model.in_chans, config.model.in_chans),
+        ("images.clahe", theirs.images.clahe, config.images.clahe),
+    ):
+        if there != here:
+            raise _refusal(config, f"its images have {key}={there:g}, and these {here:g}")
+
+
+def _refuse_seen(config: Config, origins: dict[int, Provenance], folds_hash: str) -> None:
+    """Raises FoldwiseError for models that know labels of the rows that they are not to know."""
+    other = [k for k, origin in origins.items() if origin.folds_hash != folds_hash]
+    if other:
+        raise _refusal(
+            config,
+            f"its folds {first_few(other)} were trained on another split or other labels than "
+            "folds.csv now has",
+        )
+    seen = [k for k, origin in origins.items() if k not in origin.held_out]
+    if seen:
+        raise _refusal(
+            config,
+            f"its models of the folds {first_few(seen)} have seen labels of the fold that they "
+            "are named for, so the student's score would be worth nothing",
+        )
