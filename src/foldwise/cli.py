@@ -53,6 +53,17 @@ def laid_out(words: list[str]) -> list[str]:
     return changed
 
 
+def predict(words: list[str]) -> int:
+    given = own_keys("predict", words, required=("run", "tta"))
+    single = given.get("views", "false")
+    if single not in ("true", "false"):
+        raise UsageError(f"views={single} is not true or false (./run.sh help predict)")
+    from foldwise.prediction.again import predict_again
+
+    predict_again(given["run"], given.get("fold", ""), given["tta"], single == "true")
+    return 0
+
+
 def submission(words: list[str]) -> int:
     given = own_keys("submission", words, required=("run",))
     from foldwise.competition import layout
@@ -99,7 +110,7 @@ def images(words: list[str]) -> int:
         folder = packs_of(existing_folder(config.competition.slug))
         print(f"{clean(folder) / 2**20:,.0f} MB freed in {shown(folder)}")
         return 0
-    from foldwise.training.sources import make_packs
+    from foldwise.prediction.sources import make_packs
 
     for part, pack, folder in make_packs(config, layout.load(config)):
         size, shape = pack.pixels.nbytes / 2**20, " x ".join(map(str, pack.pixels.shape))
@@ -156,6 +167,16 @@ def show_help(words: list[str]) -> int:
 
 VERBS = {
     "train": Verb("train folds; write the submission when all are there", train, config=True),
+    "predict": Verb(
+        "predict OOF and test of a run again with other views (test-time augmentation)",
+        predict,
+        {
+            "run": "the run whose networks predict",
+            "fold": "folds to predict: 0..4, 0,2, 3 or all (left out: those that are finished)",
+            "tta": "views: flip, flips, d4, crop4, views8, views16, shift16, multiscale, a list",
+            "views": "true: each of the views alone, too, in tables of its own",
+        },
+    ),
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
     ),

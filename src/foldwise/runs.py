@@ -163,6 +163,19 @@ class Run:
             yield log
 
     @contextlib.contextmanager
+    def fold_kept(self, fold: int) -> Iterator[None]:
+        """Inside, no process trains the fold again; several may read it at a time."""
+        with (self.fold_folder(fold) / "train.log").open("a") as log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FoldwiseError(
+                    f"fold {fold} of {self.name} is being trained by another process: wait for it, "
+                    "or name other folds with fold="
+                ) from error
+            yield
+
+    @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Alone in the run: two processes that end at once do not combine half of its folds."""
         folder = os.open(self.folder, os.O_RDONLY)
@@ -179,17 +192,34 @@ class Run:
         write_text(self.fold_folder(fold) / "metrics.csv", text.getvalue())
 
     def write_predictions(
-        self, fold: int, name: str, frame: pd.DataFrame, provenance: Provenance
+        self, fold: int, name: str, frame: pd.DataFrame, provenance: Provenance, views: str = ""
     ) -> None:
-        """fold<k>/oof.parquet or fold<k>/test.parquet, as ``name`` says."""
-        write_table(self.fold_folder(fold) / f"{name}.parquet", frame, provenance)
+        """fold<k>/oof.parquet or test.parquet, as ``name`` says, or of other ``views``."""
+        write_table(self.table_file(fold, name, views), frame, provenance)
+
+    def table_file(self, fold: int, name: str, views: str = "") -> Path:
+        """fold<k>/oof.parquet or, with ``views`` in `tta.canonical` form, oof.<views>.parquet.
+
+        In file names ``_`` stands for a comma, ``=`` for a colon: plain_zoom=1.2.
+        """
+        middle = f".{views.replace(',', '_').replace(':', '=')}" if views else ""
+        return self.fold_folder(fold) / f"{name}{middle}.parquet"
+
+    def other_views(self) -> list[str]:
+        """The views, as ``tta=`` takes them, that every finished fold was predicted with again."""
+        found: list[set[str]] = []
+        for fold in self.finished():
+            paths = self.fold_folder(fold).glob("oof.*.parquet")
+            names = {p.name.removeprefix("oof.").removesuffix(".parquet") for p in paths}
+            found.append({name.replace("=", ":").replace("_", ",") for name in names})
+        return sorted(set.intersection(*found)) if found else []
 
     def checkpoint(self, fold: int) -> Path:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"
 
     def model_file(self, fold: int) -> Path:
-        """fold<k>/model.safetensors, which a finished fold has."""
+        """fold<k>/model.safetensors, the mark of a finished fold."""
         return self.fold_folder(fold) / "model.safetensors"
 
     def metrics(self, fold: int) -> pd.DataFrame | None:
@@ -219,16 +249,37 @@ class Run:
         write_bytes(self.fold_folder(fold) / f"{name}.safetensors", data)
 
     def model_provenance(self, fold: int) -> Provenance:
-        """Of a finished fold's weights, read without them. Raises FoldwiseError: damaged."""
-        from safetensors import SafetensorError, safe_open
+        """Of a finished fold's weights, read without them.
 
+        Raises FoldwiseError where the file is missing or damaged.
+        """
+        from safetensors import safe_open
+
+        with self._readable_model(fold) as path, safe_open(path, framework="np") as file:
+            return Provenance(**json.loads(file.metadata()["foldwise"]))
+
+    def model(self, fold: int) -> tuple[dict[str, Any], Provenance]:
+        """The tensors of model.safetensors, on the CPU, and what they were made from.
+
+        Raises FoldwiseError where the file is missing or damaged.
+        """
+        from safetensors.torch import load_file
+
+        with self._readable_model(fold) as path:
+            return load_file(path), self.model_provenance(fold)
+
+    @contextlib.contextmanager
+    def _readable_model(self, fold: int) -> Iterator[Path]:
+        from safetensors import SafetensorError
+
+        path = self.model_file(fold)
         try:
-            with safe_open(self.model_file(fold), "np") as file:
-                return Provenance(**json.loads(file.metadata()["foldwise"]))
-        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+            yield path
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            reason = "no such file" if not path.is_file() else " ".join(str(error).split())[:200]
             raise FoldwiseError(
-                f"{shown(self.model_file(fold))} is not a model of foldwise ({error}); "
-                f"train that fold again (fold={fold} overwrite=true)"
+                f"{shown(path)} cannot be read as a network of foldwise ({reason}): restore it, or "
+                "train that fold again (fold=K overwrite=true)"
             ) from error
 
     def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:

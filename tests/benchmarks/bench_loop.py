@@ -31,7 +31,8 @@ from foldwise.images.decode import threads
 from foldwise.images.load import open_images
 from foldwise.images.pack import Look
 from foldwise.training.fold import beginning
-from foldwise.training.loop import Material, epoch_steps, fit
+from foldwise.training.loop import epoch_steps, fit
+from foldwise.training.material import Material
 
 SIDE, BATCH, EPOCHS, SHIFT = 32, 256, 2, 3
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -62,7 +63,7 @@ def ours(files: list[str], labels: np.ndarray, precision: str, classes: int) -> 
     began = time.perf_counter()
     images = open_images(files, Look(SIDE, 3), device, threads(0), config.images.resident_gb)
     material = Material(0, np.arange(len(files)), images, targets, normalize, device)
-    fit(config, material, state, Silent(), lambda state: {}, lambda state: None)  # type: ignore
+    fit(config, material, state, Silent(), lambda state, last: {}, lambda state: None)  # type: ignore
     return time.perf_counter() - began
 
 

@@ -16,7 +16,8 @@ from foldwise.device import prepare
 from foldwise.images.load import ResidentImages
 from foldwise.runs import Run
 from foldwise.training.fold import beginning
-from foldwise.training.loop import Material, step
+from foldwise.training.loop import step
+from foldwise.training.material import Material
 from foldwise.training.teacher import Teacher
 from helpers import QUICK, Ended
 

@@ -16,7 +16,7 @@ from foldwise.images.load import ResidentImages
 from foldwise.runs import Run
 from foldwise.training import loop, trial
 from foldwise.training.fold import beginning
-from foldwise.training.loop import Material
+from foldwise.training.material import Material
 from foldwise.training.memory import parted
 from foldwise.training.optimizer import peak_rate
 from helpers import QUICK, Ended, start, write_competition

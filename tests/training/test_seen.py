@@ -7,7 +7,8 @@ from foldwise.compose import compose
 from foldwise.images.load import ResidentImages
 from foldwise.images.pipeline import pipeline_of
 from foldwise.training.fold import beginning
-from foldwise.training.loop import Material, fit, seen
+from foldwise.training.loop import fit, seen
+from foldwise.training.material import Material
 
 WORDS = [
     *("images.size=16", "model.name=convnet2", "model.in_chans=3", "train.precision=fp32"),
@@ -36,7 +37,7 @@ def test_the_batches_that_are_shown_are_those_of_the_training() -> None:
     trained: list[torch.Tensor] = []
     network = state.network
     network.register_forward_pre_hook(lambda module, inputs: trained.append(inputs[0].clone()))
-    fit(config, material, state, Silent(), lambda state: {}, lambda state: None)  # type: ignore
+    fit(config, material, state, Silent(), lambda state, last: {}, lambda state: None)  # type: ignore
     shown = [part for epoch in range(2) for part in seen(config, material, epoch, 3)]
     assert len(shown) == len(trained) == 6
     for (rows, pixels, targets), one in zip(shown, trained, strict=True):

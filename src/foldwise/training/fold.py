@@ -4,8 +4,6 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,54 +11,25 @@ import pandas as pd
 import torch
 
 from foldwise import compose
-from foldwise.competition.corrections import TrainingTargets
-from foldwise.competition.folds import FrozenFolds
-from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import loss_metric, metric_of, watched
-from foldwise.competition.splits import inner_part
 from foldwise.config import Config
-from foldwise.device import autocast, seed_for
+from foldwise.device import seed_for
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
-from foldwise.images.load import Images
-from foldwise.images.pipeline import Pipeline
-from foldwise.models.build import build_model, place
-from foldwise.models.outputs import keep_scale, outputs, reader
-from foldwise.prediction.predict import predict
-from foldwise.prediction.tta import SIMPLE, views_of
+from foldwise.models.outputs import keep_scale
+from foldwise.prediction.fold_model import FoldModel, network_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
-from foldwise.runs import Run
 from foldwise.training import checkpoint, watch
-from foldwise.training.budget import Budget, Clock, TimeUp
+from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State
 from foldwise.training.ema import Ema
-from foldwise.training.loop import Material, epoch_steps, epochs_of, fit
+from foldwise.training.loop import epoch_steps, epochs_of, fit
+from foldwise.training.material import Job, Scale, fold_rows, material_of, scale_of
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
-from foldwise.training.samplers import fraction_of, strata
-from foldwise.training.teacher import Teacher, load_teacher
+from foldwise.training.teacher import load_teacher
 from foldwise.training.tracker import tracker
-from foldwise.training.weights import class_weights, row_weights
-
-Scale = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that the folds of a run share; ``config`` is resolved, nothing in it is automatic."""
-
-    config: Config
-    run: Run
-    data: CompetitionData
-    split: FrozenFolds
-    device: torch.device
-    mended: TrainingTargets  # what is trained on: targets after corrections, and which rows
-    images: Images  # of the train rows
-    test_images: Images | None
-    test_rows: np.ndarray  # int64: the test rows with a usable image; others get the class prior
-    pipeline: Pipeline | None = None  # what augments on the CPU
-    budget: Budget | None = None  # the time of `train.hours`
 
 
 def train_fold(job: Job, fold: int) -> None:
@@ -110,15 +79,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     if last.is_file():
         checkpoint.load(last, identity, state)
         say(log, f"fold {fold} goes on at epoch {state.epoch + 1}, step {state.step + 1}")
-    look = partial(
-        predict,
-        batch_size=2 * config.train.batch_size,
-        prepare=normalize,
-        autocast=partial(autocast, job.device, config.train.precision),
-        read=reader(config.loss.name, config.competition.task, state.result()),
-        views=list(views_of(config.tta.views, config.images.size).values()),
-        space=config.tta.space,
-    )
+    look = FoldModel(config, state.result(), normalize, job.device)
 
     def evaluate(state: State, last: bool) -> dict[str, float]:
         parts = {"inner": inner_rows} if len(inner_rows) else {}
@@ -128,8 +89,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         columns: dict[str, float] = {}
         for part, rows in parts.items():
             rows = shortened(config, rows)
-            seen = look(state.result(), job.images, rows, views=[SIMPLE["plain"]])
-            columns |= _scores(job, part, rows, seen)
+            columns |= _scores(job, part, rows, look(job.images, rows, views="none"))
         return columns
 
     def save(state: State) -> None:
@@ -141,8 +101,8 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
                 tensors = state.result().state_dict()
                 run.write_model(fold, tensors, provenance, f"epoch{state.epoch:03d}")
 
-    material = _material(job, fold, train_rows, scale, normalize, teacher)
-    clock = _clock(job, partial(look, state.result(), job.images), held_rows)
+    material = material_of(job, fold, train_rows, normalize, teacher)
+    clock = _clock(job, partial(look, job.images), held_rows)
     track, end_tracking = tracker(config, run, fold)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, save, clock)
@@ -151,7 +111,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
 
     prior = _prior(job, train_rows)
     rows = shortened(config, held_rows)
-    predictions = look(state.result(), job.images, rows)
+    predictions = look(job.images, rows)
     chosen = state.history[watch.best_epoch(config, state.history) - 1 if state.best else -1]
     chosen |= _scores(job, "val", rows, predictions)
     held = _known(job, fold, held_rows)
@@ -159,7 +119,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     run.write_predictions(fold, "oof", table, dataclasses.replace(provenance, prior=without))
     if job.test_images is not None and job.data.test is not None:
         rows, began = shortened(config, job.test_rows), time.monotonic()
-        predictions = look(state.result(), job.test_images, rows)
+        predictions = look(job.test_images, rows)
         log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
         table, without = _filled(config, job.data.test[["id"]], rows, predictions, prior)
         run.write_predictions(fold, "test", table, dataclasses.replace(provenance, prior=without))
@@ -180,9 +140,8 @@ def beginning(
     standardised with. Raises UsageError and FoldwiseError for what cannot be built.
     """
     torch.manual_seed(seed_for(config.seed, fold))
-    width = outputs(config.loss.name, len(config.competition.classes))
-    built = build_model(config.model, width, config.images.size)
-    network = place(built.network, device, config.train.channels_last)
+    built, normalize = network_of(config, device)
+    network = built.network
     if scale:
         keep_scale(network, *(torch.from_numpy(part).to(device) for part in scale))
     state = State(
@@ -195,68 +154,8 @@ def beginning(
         loaded=built.loaded,
     )
     if config.train.compile == "on":
-        network.compile()
-    return state, Normalize(built.mean, built.std, device, config.train.channels_last)
-
-
-def fold_rows(job: Job, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """int64, sorted: the rows that a fold trains on, watches and is scored on.
-
-    It trains on what the other folds have, without dropped rows, or on a fraction of it, and
-    without those that are watched, if anything watches. Raises FoldwiseError where nothing is left.
-    """
-    config = job.config
-    rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
-    held_rows = np.flatnonzero(job.split.fold == fold)
-    if not len(rows):
-        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
-    if config.data.fraction < 1:
-        classes = strata(job.mended.values[rows], config.competition.task)
-        rows = fraction_of(rows, classes, config.data.fraction, config.seed)
-    if not watch.inner(config):
-        return rows, rows[:0], held_rows
-    seed = seed_for(config.seed, fold) % 2**32
-    part = inner_part(job.data, rows, config.train.inner, seed)
-    return rows[~part], rows[part], held_rows
-
-
-def scale_of(config: Config, values: np.ndarray) -> Scale | None:
-    """Mean and standard deviation, float64 (m,), of a regression's training targets (n, m)."""
-    if config.competition.task != "regression":
-        return None
-    spread = values.std(axis=0)
-    return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
-
-
-def _material(
-    job: Job,
-    fold: int,
-    rows: np.ndarray,
-    scale: Scale | None,
-    normalize: Normalize,
-    teacher: Teacher | None,
-) -> Material:
-    """What the fold trains on, with the weights and classes that the settings ask for."""
-    config, values = job.config, job.mended.values[rows]
-    by_class = class_weights(config, values)
-    by_row = row_weights(config, job.data, rows)
-    balanced = config.data.sampler != "shuffle"
-    return Material(
-        fold, rows, job.images, _training_tensor(job, scale).to(job.device), normalize, job.device,
-        job.pipeline,
-        classes=strata(values, config.competition.task) if balanced else None,
-        class_weights=None if by_class is None else torch.from_numpy(by_class).to(job.device),
-        row_weights=None if by_row is None else torch.from_numpy(by_row).to(job.device),
-        teacher=teacher,
-    )  # fmt: skip
-
-
-def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
-    """The targets as the loss wants them: class indices, float flags, or standardised numbers."""
-    values = job.mended.values
-    if scale:
-        values = (values - scale[0]) / scale[1]
-    return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
+        built.network.compile()
+    return state, normalize
 
 
 def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:

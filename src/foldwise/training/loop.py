@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,39 +12,21 @@ from foldwise import interrupt
 from foldwise.config import Config
 from foldwise.device import autocast, seed_for
 from foldwise.errors import FoldwiseError, Interrupted
-from foldwise.images.augment import Normalize, augment
-from foldwise.images.load import Images, to_device
+from foldwise.images.augment import augment
+from foldwise.images.load import to_device
 from foldwise.images.mixing import mix, mix_weighted, mixes, soft_targets
-from foldwise.images.pipeline import Pipeline
 from foldwise.models.outputs import kind_of
 from foldwise.training import watch
 from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State
 from foldwise.training.groups import freeze
 from foldwise.training.losses import distillation, loss_of
+from foldwise.training.material import Material
 from foldwise.training.memory import can_be_parted, memory_mb, parted, parts_line, smaller_parts
 from foldwise.training.optimizer import clip_gradients, peak_rate, set_rates
 from foldwise.training.progress import Progress
 from foldwise.training.samplers import epoch_order
 from foldwise.training.schedule import learning_rate, momentum
-from foldwise.training.teacher import Teacher
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a fold trains on: ``rows`` of ``images``, with ``targets`` for all of the images."""
-
-    fold: int
-    rows: np.ndarray  # int64, the training rows
-    images: Images
-    targets: Tensor  # (images,) or (images, classes) on the device, as the loss wants them
-    normalize: Normalize
-    device: torch.device
-    pipeline: Pipeline | None = None  # what happens to each image on the CPU
-    classes: np.ndarray | None = None  # int64 (rows,), by which data.sampler balances
-    class_weights: Tensor | None = None  # float32 (classes,) on the device
-    row_weights: Tensor | None = None  # float32 (images,) on the device
-    teacher: Teacher | None = None
 
 
 def epoch_steps(rows: int, config: Config) -> int:

@@ -8,11 +8,9 @@ from torch.nn import functional
 
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
-from foldwise.files import shown
 from foldwise.images.augment import Normalize
-from foldwise.models.build import build_model, place
-from foldwise.models.outputs import kind_of, outputs
-from foldwise.models.weights import read_weights
+from foldwise.models.outputs import kind_of
+from foldwise.prediction.fold_model import load_fold
 from foldwise.provenance import Provenance
 from foldwise.runs import Run
 
@@ -86,27 +84,14 @@ def load_teacher(
     """
     if not config.distill.run:
         return None
-    run = Run(config.distill.run)
-    theirs, path = run.config(), run.model_file(fold)
-    width = outputs(theirs.loss.name, len(theirs.competition.classes))
-    built = build_model(theirs.model, width, theirs.images.size, first_weights=False)
-    try:
-        built.network.load_state_dict(read_weights(path))
-    except RuntimeError as error:
-        raise FoldwiseError(
-            f"{shown(path)} is not of the model in {shown(run.config_file)}: train that fold again "
-            "(overwrite=true)"
-        ) from error
-    network = place(built.network, device, config.train.channels_last)
-    own = Normalize(built.mean, built.std, device, config.train.channels_last)
+    model, origin = load_fold(Run(config.distill.run), fold, device)
+    own = model.normalize
     scale = offset = None
     if not (torch.equal(own.scale, normalize.scale) and torch.equal(own.offset, normalize.offset)):
         scale = own.scale / normalize.scale
         offset = (own.offset - normalize.offset * scale)[:, None, None]
         scale = scale[:, None, None]
-    held_out = run.model_provenance(fold).held_out
-    network.eval().requires_grad_(False)
-    return Teacher(network, theirs.images.size, scale, offset, held_out)
+    return Teacher(model.network, model.config.images.size, scale, offset, origin.held_out)
 
 
 def _refusal(config: Config, reason: str) -> FoldwiseError:

@@ -24,15 +24,16 @@ from foldwise.images.pipeline import Pipeline, asked_of_cpu, pipeline_of
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.models.weights import Loaded, check_digest
+from foldwise.prediction.sources import decide_look, open_sources
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 from foldwise.training import watch
 from foldwise.training.budget import TimeUp, budget_of
-from foldwise.training.fold import Job, beginning, train_fold
+from foldwise.training.fold import beginning, train_fold
+from foldwise.training.material import Job
 from foldwise.training.results import finish
 from foldwise.training.samplers import check_sampler
 from foldwise.training.schedule import check_schedule
-from foldwise.training.sources import decide_look, open_sources
 from foldwise.training.teacher import check_teacher
 from foldwise.training.tracker import check_tracker
 from foldwise.training.trial import decide_batch_size, decide_compile

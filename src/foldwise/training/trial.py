@@ -20,7 +20,8 @@ from foldwise.config import Config
 from foldwise.errors import FoldwiseError, out_of_memory
 from foldwise.images.load import ResidentImages
 from foldwise.training.fold import beginning
-from foldwise.training.loop import Material, step
+from foldwise.training.loop import step
+from foldwise.training.material import Material
 
 SMALLEST = 8
 LARGEST = {"cpu": 256}  # elsewhere MOST: more images a step than that train no better
