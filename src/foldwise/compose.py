@@ -67,8 +67,10 @@ def compose(words: list[str]) -> Config:
     }
     said |= {*tree, *overrides}
     _fill_preset(config, said)
-    if config.train.hours and "train.epochs" not in said:
-        config.train.epochs = 0  # as many as fit
+    # The hours of the command line outdo the epochs of a recipe: as many as fit.
+    words_of_it = overrides if "train.hours" in overrides else said
+    if config.train.hours and "train.epochs" not in words_of_it:
+        config.train.epochs = 0
     _name_run(config, path)
     return config
 

@@ -30,10 +30,10 @@ def test_a_limit_on_the_size_of_files(home: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     process = start(home, *COMMAND, preexec_fn=limited)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     check(home, process.returncode, err)
     process = start(home, *COMMAND)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     read_table(home / "oof" / "r" / "oof.parquet")
 
@@ -47,7 +47,7 @@ def test_a_disk_that_is_really_full(home: Path) -> None:
         pytest.skip("mounting a small disk needs root")
     try:
         process = start(home, *COMMAND)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         check(home, process.returncode, err)
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -69,11 +69,11 @@ def test_without_memory_a_batch_goes_through_in_parts(
     """The memory holds 4 images at once from the fourth batch on: 16 go through as 4 times 4."""
     own, seen = loop._loss, []
 
-    def loss(config, material, state, pixels, targets):  # type: ignore[no-untyped-def]
+    def loss(config, material, state, pixels, *more):  # type: ignore[no-untyped-def]
         if len(seen) > 3 and len(pixels) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
         seen.append(len(pixels))
-        return own(config, material, state, pixels, targets)
+        return own(config, material, state, pixels, *more)
 
     monkeypatch.setattr(loop, "_loss", loss)
     ended = foldwise(*COMMAND, "train.accumulate=2", "run=r", "train.epochs=3")
@@ -100,11 +100,11 @@ def test_parts_are_remembered(
 ) -> None:
     own, seen = loop._loss, []
 
-    def loss(config, material, state, pixels, targets):  # type: ignore[no-untyped-def]
+    def loss(config, material, state, pixels, *more):  # type: ignore[no-untyped-def]
         if len(pixels) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory")
         seen.append(len(pixels))
-        return own(config, material, state, pixels, targets)
+        return own(config, material, state, pixels, *more)
 
     monkeypatch.setattr(loop, "_loss", loss)
     monkeypatch.setattr(interrupt, "pending", lambda: signal.SIGTERM if len(seen) == 4 else 0)

@@ -4,6 +4,7 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TextIO
 
 import numpy as np
