@@ -10,6 +10,7 @@ from typing import Any
 TASKS = ("multiclass", "multilabel", "ordinal", "regression")  # two classes are multiclass
 SUBMISSIONS = ("label", "labels", "probability", "columns", "value")
 POOLS = ("avg", "max", "avgmax", "catavgmax", "gem")
+SCHEDULES = ("flat_cosine", "onecycle", "step", "plateau", "constant")
 LOSSES = ("cross_entropy", "bce", "ordinal", "mse", "mae", "smooth_l1")
 
 
@@ -167,25 +168,43 @@ class Loss:
 @dataclass
 class Optimizer:
     name: str = "adamw"  # any optimizer of timm's factory
+    args: dict[str, Any] = field(default_factory=dict)  # the optimizer's own arguments
     lr: float = between(2e-3, 0)  # peak learning rate
     weight_decay: float = between(0.05, 0)  # not applied to norms and biases
     momentum: float = between(0.9, 0, 1)  # of the optimizers that have one
     betas: list[float] = field(default_factory=list)  # []: the optimizer's own
-    clip: float = between(1.0, 0)  # largest norm of the gradient; 0: no clipping
+    layer_decay: float = between(1.0, 0.01, 1)  # each layer's rate, as a share of the next one's
+    head_lr: float = between(1.0, 0, 1000)  # the last layer's rate, as a multiple of the others'
+    freeze_epochs: int = between(0, 0)  # first epochs in which only the last layer learns
+    clip: float = between(1.0, 0)  # limit of the gradient; 0: no clipping
+    clip_mode: str = one_of("norm", "value", "agc")  # agc: as a share of the weights, say 0.01
 
 
 @dataclass
 class Schedule:
-    warmup_epochs: float = between(1.0, 0)  # linear warm-up, then a cosine
+    name: str = one_of("cosine", *SCHEDULES)  # of the learning rate, by step
+    warmup_epochs: float = between(1.0, 0)  # linear warm-up before any of them but onecycle
     warmup_lr: float = between(1e-5, 0)  # where the warm-up starts
-    min_lr: float = between(1e-6, 0)  # where the cosine ends
+    min_lr: float = between(1e-6, 0)  # where a cosine ends; step and plateau stop there
+    flat: float = between(0.75, 0, 1)  # of flat_cosine: share of the training before the cosine
+    decay_epochs: Any = 10  # of step: every so many epochs, or after those of a list: [15, 25]
+    decay_rate: float = between(0.1, 0, 1)  # of step and plateau: times this, each time
+    patience: int = between(5, 0)  # of plateau: epochs without improvement that pass unpunished
+    threshold: float = between(1e-4, 0)  # of plateau: the smallest improvement that counts
+    pct_start: float = between(0.3, 0, 1)  # of onecycle: share of the training in which it rises
+    div_factor: float = between(25.0, 1)  # of onecycle: it starts at the peak divided by this
+    final_div_factor: float = between(1e4, 1)  # of onecycle: it ends at the start divided by this
+    base_momentum: float = between(0.85, 0, 0.999)  # of onecycle: momentum at the peak; 0: as it is
+    max_momentum: float = between(0.95, 0, 0.999)  # of onecycle: momentum at both ends
 
 
 @dataclass
 class Train:
     epochs: int = between(30, 1)  # passes over the training rows
     batch_size: int = between(64, 1)  # images a step
+    accumulate: int = between(1, 1)  # batches whose gradients make one update
     ema: float = between(0.99, 0, 0.99999)  # decay of the weights' moving average; 0: none
+    ema_warmup: str = one_of("ratio", "power", "none")  # how the decay grows in the beginning
     precision: str = one_of("auto", "bf16", "fp16", "fp32")  # auto: bf16 or fp16 where it is fast
     channels_last: bool = True  # memory format of images and weights
     eval_every: int = between(1, 0)  # epochs between looks at the held-out fold; 0: only at the end

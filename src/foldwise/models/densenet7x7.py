@@ -51,7 +51,10 @@ class DenseNet7x7(Architecture):
     ``width``: multiplies the growth rate, and with it all channels.
     """
 
-    GROUPS: ClassVar[dict[str, Any]] = {"stem": r"^stem", "blocks": r"^stages\.(\d+)"}
+    GROUPS: ClassVar[dict[str, Any]] = {
+        "stem": r"^stem",
+        "blocks": [(r"^stages\.(\d+)", None), (r"^norm", (99999,))],  # timm's: the group before
+    }
 
     def __init__(
         self,

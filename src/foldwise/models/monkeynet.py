@@ -33,7 +33,7 @@ class FewConvs(Architecture):
     all channels; ``hidden``: of the first linear layer.
     """
 
-    GROUPS: ClassVar[dict[str, Any]] = {"stem": r"^convs\.0", "blocks": r"^convs\.(\d+)|^attention"}
+    GROUPS: ClassVar[dict[str, Any]] = {"stem": r"^convs\.0", "blocks": r"^convs\.(\d+)"}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 Randomness is a function of seed, fold, epoch and step, so no generator's state is in it.
 """
 
+import dataclasses
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.files import atomic, shown
 from foldwise.models.weights import Loaded
 from foldwise.training.ema import Ema
+from foldwise.training.schedule import Plateau
 
 DAMAGED = (
     *(RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
@@ -34,6 +36,7 @@ class State:
     epoch: int = 0
     step: int = 0  # within the epoch
     history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch, for metrics.csv
+    plateau: Plateau = field(default_factory=Plateau)  # what the schedule of this name has seen
     waited: float = 0.0  # seconds of this epoch until batches were ready; not in the file
     loaded: Loaded | None = None  # what model.weights gave the network; not in the file
 
@@ -54,6 +57,7 @@ def save(path: Path, identity: str, state: State) -> None:
         "epoch": state.epoch,
         "step": state.step,
         "history": state.history,
+        "plateau": dataclasses.asdict(state.plateau),
     }
     with atomic(path) as file:
         torch.save(content, file)
@@ -74,6 +78,7 @@ def load(path: Path, identity: str, state: State) -> None:
         state.losses.copy_(content["losses"])
         state.epoch, state.step = content["epoch"], content["step"]
         state.history = content["history"]
+        state.plateau = Plateau(**content["plateau"])
     except DAMAGED as error:
         reason = " ".join(str(error).split())[:200] or "it is empty"
         raise FoldwiseError(f"{shown(path)} cannot be read ({reason}); {way_on}") from error

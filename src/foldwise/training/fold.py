@@ -153,7 +153,7 @@ def beginning(
         keep_scale(network, *(torch.from_numpy(part).to(device) for part in scale))
     state = State(
         network=network,
-        ema=Ema(network, config.train.ema) if config.train.ema else None,
+        ema=Ema(network, config.train.ema, config.train.ema_warmup) if config.train.ema else None,
         optimizer=make_optimizer(network, config.optimizer, device),
         scaler=torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16"),
         losses=torch.zeros(steps, device=device),

@@ -1,5 +1,6 @@
 """The training loop: one for every device, model and data set."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from foldwise.images.load import Images, to_device
 from foldwise.images.mixing import mix, mixes, soft_targets
 from foldwise.images.pipeline import Pipeline
 from foldwise.training.checkpoint import State
+from foldwise.training.groups import freeze
 from foldwise.training.losses import loss_of
+from foldwise.training.optimizer import clip_gradients, set_rates
 from foldwise.training.progress import Progress
-from foldwise.training.schedule import learning_rate
+from foldwise.training.schedule import learning_rate, momentum
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,13 @@ class Material:
 
 
 def epoch_steps(rows: int, config: Config) -> int:
-    """Steps in an epoch: whole batches only, or one short batch where there is no whole one."""
-    steps = max(1, rows // config.train.batch_size)
+    """Steps in an epoch, each a batch.
+
+    Whole batches only, `train.accumulate` of them to an update; where the rows are too few for one
+    update, as many batches as there are; one short batch where there is no whole one.
+    """
+    batches, together = rows // config.train.batch_size, config.train.accumulate
+    steps = batches // together * together or max(1, batches)
     return min(2, steps) if config.debug else steps
 
 
@@ -52,18 +60,23 @@ def fit(
     progress: Progress,
     evaluate: Callable[[State], dict[str, float]],
     save: Callable[[State], None],
+    watch: Callable[[State], float] | None = None,
 ) -> None:
     """Train from where ``state`` stands to the last epoch.
 
     ``evaluate`` gives an epoch's columns of metrics.csv beyond the loop's own (the caller adds the
     last epoch's, from the predictions that it makes anyway); ``save`` is called at the end of each
-    epoch, and when a signal asks to stop. Raises FoldwiseError when the loss is
+    epoch, and when a signal asks to stop; ``watch`` gives the value that a plateau schedule waits
+    for, after each epoch, more being better. Raises FoldwiseError when the loss is
     not finite, Interrupted after a signal.
     """
     with interrupt.deferred():
         while state.epoch < epochs_of(config):
             began, first = time.monotonic(), state.step
             state.waited, ready = 0.0, began
+            if config.optimizer.freeze_epochs:
+                frozen = state.epoch < config.optimizer.freeze_epochs
+                freeze(state.network, state.optimizer, frozen)
             for rows, batch in _batches(config, material, state.epoch, first, len(state.losses)):
                 state.waited += time.monotonic() - ready
                 step(config, material, state, rows, batch)
@@ -73,11 +86,13 @@ def fit(
                     loss = _finite_loss(config, state)
                     rate = _rate(config, state, state.step - 1)
                     progress.show(state.epoch, epochs_of(config), loss, rate)
-                if interrupt.pending():
+                if state.step % config.train.accumulate == 0 and interrupt.pending():
                     save(state)
                     raise Interrupted(interrupt.pending())
             _finite_loss(config, state)
             _end_epoch(config, material, state, began, first, evaluate)
+            if watch:
+                state.plateau = state.plateau.after(watch(state), config.schedule)
             progress.line(_epoch_line(config, material.fold, state))
             save(state)
             if interrupt.pending():
@@ -85,12 +100,12 @@ def fit(
 
 
 def step(config: Config, material: Material, state: State, rows: np.ndarray, batch: Tensor) -> None:
-    """One batch: forward, backward, update. Nothing in here waits for the device."""
+    """One batch: forward and backward, and an update after each `train.accumulate` of them.
+
+    Nothing in here waits for the device.
+    """
     position = state.epoch * len(state.losses) + state.step
     torch.manual_seed(seed_for(config.seed, material.fold, state.epoch, state.step))
-    rate = _rate(config, state, state.step)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate * group.get("lr_scale", 1.0)
     began = time.monotonic()
     pixels, targets = prepared(config, material, position, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
@@ -98,17 +113,29 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
         logits = state.network(pixels)
     multilabel = config.competition.task == "multilabel"
     loss = loss_of(config.loss, logits.float(), targets, multilabel)
-    state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(loss).backward()
+    first = state.step - state.step % config.train.accumulate
+    together = min(config.train.accumulate, len(state.losses) - first)
+    if state.step == first:
+        state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss / together if together > 1 else loss).backward()
+    if state.step == first + together - 1:
+        _update(config, state)
+    state.losses[state.step] = loss.detach()
+    state.step += 1
+
+
+def _update(config: Config, state: State) -> None:
+    """A step of the optimizer, with the gradients and at the rate of this moment."""
+    number, updates, _ = _progress(config, state, state.step)
+    rate = _rate(config, state, state.step)
+    set_rates(state.optimizer, rate, momentum(number, updates, config.schedule))
     if config.optimizer.clip:
         state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
+        clip_gradients(state.network, state.optimizer, config.optimizer)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.ema:
-        state.ema.update(position)
-    state.losses[state.step] = loss.detach()
-    state.step += 1
+        state.ema.update(number)
 
 
 def prepared(
@@ -154,12 +181,16 @@ def _batches(
     return zip(parts, batches, strict=True)
 
 
+def _progress(config: Config, state: State, step: int) -> tuple[int, int, int]:
+    """The update to which a step of this epoch belongs, updates in all, and those of an epoch."""
+    each = math.ceil(len(state.losses) / config.train.accumulate)
+    return state.epoch * each + step // config.train.accumulate, epochs_of(config) * each, each
+
+
 def _rate(config: Config, state: State, step: int) -> float:
     """The learning rate of a step of the current epoch."""
-    steps = len(state.losses)
-    position = state.epoch * steps + step
-    peak = config.optimizer.lr
-    return learning_rate(position, epochs_of(config) * steps, steps, peak, config.schedule)
+    progress, peak = _progress(config, state, step), config.optimizer.lr
+    return learning_rate(*progress, peak, config.schedule, state.plateau.scale)
 
 
 def _finite_loss(config: Config, state: State) -> float:

@@ -28,6 +28,7 @@ from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
+from foldwise.training.schedule import check_schedule
 from foldwise.training.sources import decide_look, open_sources
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
@@ -112,13 +113,19 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
 
 
 def _refuse_unfit(config: Config) -> None:
-    """Raises UsageError for a loss, metrics, thresholds or views that do not fit."""
+    """Raises UsageError for a loss, schedule, metrics, thresholds or views that do not fit."""
     settings = config.competition
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
         raise UsageError(
             f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
             f"take {' or '.join(fit)}"
+        )
+    check_schedule(config.schedule)
+    if config.schedule.name == "plateau":
+        raise UsageError(
+            "schedule.name=plateau has nothing to watch: set aside some of the training rows, "
+            "for instance by train.inner=0.1"
         )
     views_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
