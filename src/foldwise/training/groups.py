@@ -43,10 +43,9 @@ def _parted(network: nn.Module, group: dict[str, Any], head_lr: float) -> list[d
     last = {id(weight) for weight in _head(network)}
     inside = [weight for weight in group["params"] if id(weight) in last]
     others = [weight for weight in group["params"] if id(weight) not in last]
-    scale = group.get("lr_scale", 1.0)
     parts = [
-        group | {"params": others, "lr_scale": scale, "head": False},
-        group | {"params": inside, "lr_scale": scale * head_lr, "head": True},
+        group | {"params": others, "head": False},
+        group | {"params": inside, "head": True, "lr_scale": head_lr},
     ]
     return [part for part in parts if part["params"]]
 

@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import torch
-from timm.optim import Muon, create_optimizer_v2, get_optimizer_class, list_optimizers
+from timm.optim import Lookahead, Muon, get_optimizer_class, list_optimizers
 from timm.utils.agc import adaptive_clip_grad
 from torch import nn
 
@@ -13,34 +13,28 @@ from foldwise.errors import UsageError, nearest
 from foldwise.training.groups import parameter_groups
 
 FUSED = {"cpu", "cuda", "mps"}  # devices for which torch has fused SGD, Adam and AdamW
+SETTINGS = {"lr", "weight_decay", "momentum", "betas"}  # not to be said in optimizer.args
 
 
 def make_optimizer(
     network: nn.Module, settings: Optimizer, device: torch.device
 ) -> torch.optim.Optimizer:
-    """The optimizer of `groups.parameter_groups`. Raises UsageError for what timm refuses."""
-    kind = _class_of(settings.name)
-    options: dict[str, Any] = {}
-    if settings.betas:
-        own = inspect.signature(kind).parameters.get("betas")
-        if own is None:  # timm would drop them in silence
-            raise UsageError(f"optimizer.name={settings.name} takes no optimizer.betas")
-        if len(own.default) != len(settings.betas):
-            raise UsageError(
-                f"optimizer.betas={settings.betas}: "
-                f"{settings.name} takes {len(own.default)} numbers"
-            )
-        options["betas"] = tuple(settings.betas)
-    if kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW) and device.type in FUSED:
-        options["fused"] = True
+    """The optimizer over `groups.parameter_groups`. Raises UsageError for what timm refuses."""
+    name = settings.name.lower().removeprefix("lookahead_")
     try:
-        optimizer = create_optimizer_v2(
-            parameter_groups(network, settings, hybrid=kind is Muon),
-            opt=settings.name,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            **options | settings.args,
-        )
+        kind = get_optimizer_class(name, bind_defaults=False)
+        make = get_optimizer_class(name)
+    except ValueError as error:
+        hint = nearest(settings.name, map(str, list_optimizers()))
+        raise UsageError(f"optimizer.name={settings.name} is none of timm's{hint}") from error
+    except (AssertionError, ImportError) as error:  # of apex and bitsandbytes
+        raise UsageError(f"optimizer.name={settings.name} does not build: {error}") from error
+    groups = parameter_groups(network, settings, hybrid=kind is Muon)
+    options = _options(kind, settings, device)
+    try:
+        optimizer = make(groups, **options | settings.args)
+        if name != settings.name.lower():
+            optimizer = Lookahead(optimizer)
     except (TypeError, ValueError, AssertionError, ImportError, RuntimeError) as error:
         raise UsageError(f"optimizer.name={settings.name} does not build: {error}") from error
     if getattr(optimizer, "is_second_order", False):
@@ -50,16 +44,29 @@ def make_optimizer(
     return optimizer
 
 
-def _class_of(name: str) -> type[torch.optim.Optimizer]:
-    """The class that timm has under ``name``. Raises UsageError where it has or finds none."""
-    plain = name.lower().removeprefix("lookahead_")
-    try:
-        return get_optimizer_class(plain, bind_defaults=False)  # type: ignore[return-value]
-    except ValueError as error:
-        hint = nearest(name, map(str, list_optimizers()))
-        raise UsageError(f"optimizer.name={name} is none of timm's{hint}") from error
-    except (AssertionError, ImportError) as error:  # of apex and bitsandbytes
-        raise UsageError(f"optimizer.name={name} does not build: {error}") from error
+def _options(kind: Any, settings: Optimizer, device: torch.device) -> dict[str, Any]:
+    """The arguments that the settings stand for. Raises UsageError for what does not fit.
+
+    By the signature: timm's create_optimizer_v2 up to 1.0.26 takes no betas for ADOPT, in silence.
+    """
+    for key in SETTINGS & set(settings.args):
+        raise UsageError(f"optimizer.args has {key}, which is a setting: say optimizer.{key}")
+    own = inspect.signature(kind).parameters
+    options: dict[str, Any] = {"lr": settings.lr}
+    if "momentum" in own:
+        options["momentum"] = settings.momentum
+    if settings.betas:
+        if "betas" not in own:
+            raise UsageError(f"optimizer.name={settings.name} takes no optimizer.betas")
+        count = len(own["betas"].default or (0, 0))
+        if len(settings.betas) != count:
+            raise UsageError(
+                f"optimizer.betas={settings.betas}: {settings.name} takes {count} numbers"
+            )
+        options["betas"] = tuple(settings.betas)
+    if kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW) and device.type in FUSED:
+        options["fused"] = True
+    return options
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float, momentum: float | None) -> None:
