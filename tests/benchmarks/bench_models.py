@@ -125,7 +125,7 @@ def words_of(label: str) -> list[str]:
 
 def settled(words: list[str], device: str) -> Config:
     """The recipe with every automatic choice made, as `./run.sh` makes them."""
-    config = compose(["config=models", f"train.device={device}", *words])
+    config = compose(["config=models", "train.batch_size=64", f"train.device={device}", *words])
     config.competition.classes = [str(n) for n in range(CLASSES)]
     config.competition.task, config.loss.name = "multiclass", "cross_entropy"
     config.model.in_chans = 3
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="models, by commas, as the tables name them")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--minutes", type=float, default=5.0, help="learn: of training, a model")
-    parser.add_argument("--held", type=int, default=10_000, help="learn: held-out images to score")
+    parser.add_argument("--held", type=int, default=5_000, help="learn: held-out images to score")
     parser.add_argument("--seconds", type=float, default=3.0, help="table: of a measurement")
     parser.add_argument("--epochs", type=int, default=30, help="digits: of training")
     parser.add_argument("--figures", type=Path, default=FOLDER, help="folder of the CSV files")

@@ -1,7 +1,9 @@
+import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 
-from foldwise.training.ema import Ema
+from foldwise.training.ema import Ema, decay_after
 
 
 def test_the_average_follows_its_formula() -> None:
@@ -20,3 +22,18 @@ def test_the_average_follows_its_formula() -> None:
     assert torch.equal(ema.network[1].running_mean, network[1].running_mean)
     assert not ema.network.training
     assert not any(p.requires_grad for p in ema.network.parameters())
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.9998])
+def test_the_warm_up_by_a_power_is_that_of_timm(decay: float) -> None:
+    theirs = ModelEmaV3(nn.Linear(1, 1), decay=decay, use_warmup=True)
+    for step in (0, 1, 2, 10, 1000, 100_000, 10_000_000):
+        assert decay_after(step, decay, "power") == pytest.approx(theirs.get_decay(step + 1))
+    assert decay_after(0, decay, "none") == decay
+
+
+@pytest.mark.parametrize("warmup", ["ratio", "power", "none"])
+def test_the_decay_grows_to_its_limit(warmup: str) -> None:
+    decays = [decay_after(step, 0.99, warmup) for step in range(2000)]
+    assert decays == sorted(decays)
+    assert 0 <= decays[0] <= decays[-1] == 0.99

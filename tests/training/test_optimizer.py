@@ -236,6 +236,18 @@ def test_what_the_factory_refuses_is_a_usage_error(settings: Optimizer, line: st
         make_optimizer(NETWORK, settings, CPU)
 
 
+def test_rates_and_momentum_reach_every_group() -> None:
+    for name, betas in (("sgd", None), ("muon", (0.9, 0.95)), ("adamw", (0.7, 0.999))):
+        settings = Optimizer(name=name, layer_decay=0.5, head_lr=4)
+        optimizer = make_optimizer(small(), settings, CPU)
+        set_rates(optimizer, 0.25, 0.7)
+        for group in optimizer.param_groups:
+            assert group["lr"] == 0.25 * group["lr_scale"]
+            assert group.get("betas") == betas
+            assert group.get("momentum", 0.7) == 0.7
+        assert len({group["lr"] for group in optimizer.param_groups}) > 1
+
+
 def clipped(settings: Optimizer) -> list[tuple[str, Tensor, Tensor, Tensor]]:
     """Names, weights, their gradients before and after."""
     network = small()
