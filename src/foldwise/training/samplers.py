@@ -70,14 +70,14 @@ def epoch_order(
     seed, fold, epoch = key
     kinds, counts = np.unique(classes, return_counts=True)
     shares = np.ones(len(kinds)) if sampler == "balanced" else np.sqrt(counts)
-    wanted = len(rows) * shares / shares.sum()
+    wanted = np.round(len(rows) * shares / shares.sum(), 9)
     quotas = np.floor(wanted).astype(np.int64)
     # The rest goes to those that lost most by rounding, among equals by chance.
-    lost = np.lexsort((random.permutation(len(kinds)), np.round(quotas - wanted, 9)))
+    lost = np.lexsort((random.permutation(len(kinds)), quotas - wanted))
     quotas[lost[: len(rows) - quotas.sum()]] += 1
-    parts = []
-    for kind, quota, most in zip(kinds, quotas, np.ceil(wanted).astype(np.int64), strict=True):
-        members = rows[classes == kind]
+    grouped = np.split(rows[classes.argsort(kind="stable")], counts.cumsum()[:-1])
+    most_of, parts = np.ceil(wanted).astype(np.int64), []
+    for kind, members, quota, most in zip(kinds, grouped, quotas, most_of, strict=True):
         whole = (most - 1) // len(members)
         part = most - whole * len(members)  # of one more pass, which this and other epochs share
         number, turn = divmod(epoch, len(members) // part)
