@@ -129,7 +129,7 @@ def test_a_teacher_that_knows_the_fold_is_refused(
     big.write_model(0, load_file(big.model_file(0)), another)
     refused(foldwise(*STUDENT, "fold=0..1"), "its folds 1 have another recipe than fold 0")
     big.model_file(0).write_bytes(b"rubbish")
-    refused(foldwise(*STUDENT), "model.safetensors is not a model of foldwise")
+    refused(foldwise(*STUDENT), "model.safetensors cannot be read as a network of foldwise")
 
 
 def test_a_teacher_of_another_split_is_refused(

@@ -18,14 +18,16 @@ from foldwise.images.load import ResidentImages
 from foldwise.training import checkpoint
 from foldwise.training.checkpoint import State
 from foldwise.training.fold import beginning
-from foldwise.training.loop import Material, epoch_steps, fit
+from foldwise.training.loop import epoch_steps, fit
+from foldwise.training.material import Material
 from helpers import QUICK, Ended
 
 ROWS = 72
 WORDS = [
     *("images.size=12", "model.in_chans=3", "train.precision=fp32", "augment.preset=none"),
     *("loss.name=cross_entropy", "competition.classes=[a, b, c]", "optimizer.lr=0.01"),
-    *("competition.task=multiclass", "train.batch_size=8", "train.epochs=3", "schedule.min_lr=0"),
+    *("competition.metric=accuracy", "competition.task=multiclass"),
+    *("train.batch_size=8", "train.epochs=3", "schedule.min_lr=0"),
 ]
 PLAIN = (
     "model.name=monkeynet",
@@ -56,7 +58,8 @@ def begin(*words: str, rows: int = ROWS) -> tuple[Config, Material, State]:
 def run(begun: tuple[Config, Material, State], **others: Any) -> State:
     config, material, state = begun
     save = others.pop("save", lambda state: None)
-    fit(config, material, state, Silent(), lambda state: {}, save, **others)  # type: ignore
+    evaluate = others.pop("evaluate", lambda state, last: {})
+    fit(config, material, state, Silent(), evaluate, save)  # type: ignore
     return state
 
 
@@ -133,7 +136,7 @@ def test_a_plateau_lowers_the_rate_by_what_is_watched() -> None:
     words = ("schedule.name=plateau", "schedule.patience=1", "schedule.decay_rate=0.5")
     begun = begin(*PLAIN, *words, "train.epochs=6", "schedule.warmup_epochs=0")
     values = iter([0.5, 0.6, 0.6, 0.6, 0.6, 0.6])
-    state = run(begun, watch=lambda state: next(values))
+    state = run(begun, evaluate=lambda state, last: {"inner_accuracy": next(values)})
     rates = [row["lr"] for row in state.history]
     assert rates == pytest.approx([0.01, 0.01, 0.01, 0.01, 0.005, 0.005])
     assert state.plateau.scale == 0.25
@@ -161,7 +164,7 @@ def test_a_broken_run_goes_on_as_if_unbroken(
     words: tuple[str, ...], at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*EVERYTHING, *words)
-    watch = {"watch": lambda state: -float(state.epoch)}
+    watch = {"evaluate": lambda state, last: {"inner_accuracy": -float(state.epoch)}}
     whole = run(begin(*words), **watch)
     path, asked = tmp_path / "last.ckpt", []
 
@@ -206,7 +209,7 @@ def test_a_run_with_everything_is_resumed_by_the_command(
 def test_a_plateau_with_nothing_to_watch_is_refused(
     foldwise: Callable[..., Ended], pets: Path
 ) -> None:
-    ended = foldwise("competition=pets", "schedule.name=plateau")
+    ended = foldwise("competition=pets", "schedule.name=plateau", "train.inner=0")
     assert ended.code == 2
     assert "train.inner" in ended.err
     ended = foldwise("competition=pets", "schedule.decay_epochs=often")

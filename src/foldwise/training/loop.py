@@ -63,6 +63,8 @@ def fit(
     twice as many parts. Raises FoldwiseError when the loss is not finite, Interrupted after a
     signal, TimeUp.
     """
+    if clock and clock.planned:
+        state.total = clock.total(state.taken)
     with interrupt.deferred():
         while state.taken < state.total and not watch.has_stopped(config, state.history):
             began, first = time.monotonic(), state.step
@@ -73,6 +75,8 @@ def fit(
             while not _through(config, material, state, progress, save, clock):
                 smaller_parts(config, state)
                 progress.line(parts_line(config, material.fold, state))
+            if not state.step:  # the time was up with the epoch before
+                break
             _finite_loss(config, state)
             _end_epoch(config, material, state, began, first, evaluate)
             progress.line(_epoch_line(config, material.fold, state))
