@@ -63,10 +63,8 @@ def fit(
     twice as many parts. Raises FoldwiseError when the loss is not finite, Interrupted after a
     signal, TimeUp.
     """
-    if clock and clock.planned:
-        state.total = clock.total(state.taken)
     with interrupt.deferred():
-        while state.taken < state.total and not watch.has_stopped(config, state.history):
+        while _goes_on(state, clock) and not watch.has_stopped(config, state.history):
             began, first = time.monotonic(), state.step
             state.waited = 0.0
             if config.optimizer.freeze_epochs:
@@ -98,10 +96,8 @@ def _through(
     batches = _batches(config, material, state.epoch, state.step, len(state.losses))
     try:
         for rows, batch in batches:
-            if clock and clock.planned:
-                state.total = clock.total(state.taken)
-                if state.taken >= state.total:
-                    break
+            if not _goes_on(state, clock):
+                break
             state.waited += time.monotonic() - ready
             step(config, material, state, rows, batch)
             ready = time.monotonic()
@@ -116,6 +112,13 @@ def _through(
             raise
         return False
     return True
+
+
+def _goes_on(state: State, clock: Clock | None) -> bool:
+    """Whether there are steps to take; the plan is made anew where the time decides."""
+    if clock and clock.planned:
+        state.total = clock.total(state.taken)
+    return state.taken < state.total
 
 
 def _end_early(state: State, save: Callable[[State], None], clock: Clock | None) -> None:
