@@ -143,11 +143,11 @@ def test_hours_without_epochs_are_filled(
     words = ("competition=pets", "fold=0..1", *QUICK[1:], "run=r")
     ended = foldwise(*words, f"train.hours={20 / 3600}")
     assert ended.code == 0, ended.err
-    assert 18 < ticking.now <= 20
+    assert 17 < ticking.now <= 20
     for number in range(2):
         metrics = Run("r").metrics(number)
         assert metrics is not None
-        assert 45 < len(metrics) < 65  # 9 seconds, 0.05 a step, 3 steps an epoch
+        assert 30 < len(metrics) < 65  # 9 seconds, 0.05 a look at the clock, 3 steps an epoch
         assert metrics["lr"].iloc[-1] < metrics["lr"].max() / 100  # the schedule came to its end
     assert len(read_table(Run("r").folder / "oof.parquet")[0]) == 24
 
