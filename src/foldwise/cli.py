@@ -20,7 +20,13 @@ from foldwise.help import Verb, verb_help, verbs_help
 
 
 def train(words: list[str]) -> int:
-    config = compose.compose(laid_out(words))
+    words = laid_out(words)
+    config = compose.compose(words)
+    if config.gpus > 1 and not config.debug:
+        from foldwise.training.gpus import train_on_gpus
+
+        train_on_gpus(config, words)
+        return 0
     from foldwise.training.train import train
 
     train(config)

@@ -68,7 +68,7 @@ class Run:
                 for path in self.fold_folder(fold).iterdir():
                     if path.is_dir():  # a tracker's
                         shutil.rmtree(path)
-                    elif path.name != "train.log":
+                    elif path.name not in ("train.log", "console.log"):
                         path.unlink()
         for fold in self.finished():  # killed between the model and the end
             if self.checkpoint(fold).is_file():

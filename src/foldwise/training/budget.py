@@ -5,6 +5,7 @@ schedule reaches its end inside it. With epochs of your own it is a limit: at it
 saved, and the same command goes on.
 """
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from foldwise.config import Config
 
 WARMING = 3  # steps at first that are slower than the others
 SPARE = 0.01  # of the whole budget: what no estimate foresees
+SECONDS = "FOLDWISE_SECONDS"  # of the environment: what gpus=2 leaves to a process of its own
 ENDING = 2.0  # seconds at least that are kept for tables and scores
 
 
@@ -42,7 +44,7 @@ def budget_of(config: Config, folds: int) -> Budget | None:
     """None where the call may take as long as it likes."""
     if not config.train.hours:
         return None
-    seconds = 3600 * config.train.hours
+    seconds = float(os.environ.get(SECONDS, 3600 * config.train.hours))
     return Budget(STARTED + seconds, max(ENDING, SPARE * seconds), folds)
 
 

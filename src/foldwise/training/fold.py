@@ -1,6 +1,8 @@
 """One fold from its rows to its files."""
 
+import contextlib
 import dataclasses
+import io
 import time
 import traceback
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from foldwise.device import seed_for
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
+from foldwise.images.load import Images
 from foldwise.models.outputs import keep_scale
 from foldwise.prediction.fold_model import FoldModel, network_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
@@ -39,8 +42,9 @@ def train_fold(job: Job, fold: int) -> None:
     Writes oof.parquet, test.parquet, metrics.csv and, last, model.safetensors. The traceback of an
     unexpected error goes to train.log. Raises FoldwiseError, Interrupted and TimeUp.
     """
-    with job.run.fold_log(fold) as log:
-        if fold in job.run.finished():  # by another process, since this one began
+    first = job.ranks.first
+    with job.run.fold_log(fold) if first else contextlib.nullcontext(io.StringIO()) as log:
+        if job.ranks.agreed(first and fold in job.run.finished()):  # by another call meanwhile
             return
         job.run.still_of(job.config)
         try:
@@ -80,7 +84,8 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     if last.is_file():
         checkpoint.load(last, identity, state)
         say(log, f"fold {fold} goes on at epoch {state.epoch + 1}, step {state.step + 1}")
-    look = FoldModel(config, state.result(), normalize, job.device)
+    state.parallel = job.ranks.parallel(state.network, job.device, config)
+    look = partial(_look, job, FoldModel(config, state.result(), normalize, job.device))
 
     def evaluate(state: State, last: bool) -> dict[str, float]:
         parts = {"inner": inner_rows} if len(inner_rows) else {}
@@ -94,6 +99,8 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
         return columns
 
     def save(state: State) -> None:
+        if not job.ranks.first:
+            return
         checkpoint.save(last, identity, state)
         every = config.train.save_every
         if state.step == 0:
@@ -104,32 +111,57 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
 
     material = material_of(job, fold, train_rows, normalize, teacher)
     clock = _clock(job, partial(look, job.images), held_rows)
-    track, end_tracking = tracker(config, run, fold)
+    track, end_tracking = tracker(config, run, fold, job.ranks.first)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, save, clock)
     if state.best:
         state.result().load_state_dict(state.best)
 
-    prior = _prior(job, train_rows)
-    rows = shortened(config, held_rows)
-    predictions = look(job.images, rows)
+    predictions = look(job.images, shortened(config, held_rows))
     chosen = state.history[watch.best_epoch(config, state.history) - 1 if state.best else -1]
-    chosen |= _scores(job, "val", rows, predictions)
-    held = _known(job, fold, held_rows)
-    table, without = _filled(config, held, np.arange(len(rows)), predictions, prior)
-    run.write_predictions(fold, "oof", table, dataclasses.replace(provenance, prior=without))
-    if job.test_images is not None and job.data.test is not None:
-        rows, began = shortened(config, job.test_rows), time.monotonic()
-        predictions = look(job.test_images, rows)
-        log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
-        table, without = _filled(config, job.data.test[["id"]], rows, predictions, prior)
-        run.write_predictions(fold, "test", table, dataclasses.replace(provenance, prior=without))
+    chosen |= _scores(job, "val", shortened(config, held_rows), predictions)
+    test = None
+    if job.test_images is not None:
+        began = time.monotonic()
+        test = look(job.test_images, shortened(config, job.test_rows))
+        log.write(f"test: {len(test) / (time.monotonic() - began):,.0f} images/s\n")
+    if not job.ranks.first:
+        return
+    _write_predictions(job, fold, provenance, _prior(job, train_rows), predictions, test)
     track(chosen)
     end_tracking()
     say(log, _end_line(job, fold, state, chosen))
     run.write_metrics(fold, state.history)
     run.write_model(fold, state.result().state_dict(), provenance)
     last.unlink(missing_ok=True)
+
+
+def _look(
+    job: Job, model: FoldModel, images: Images, rows: np.ndarray, views: str = ""
+) -> np.ndarray:
+    """Predictions of the rows, of which each process makes its share."""
+    job.ranks.same_buffers(model.network)
+    return job.ranks.gathered(model(images, job.ranks.share(rows), views))
+
+
+def _write_predictions(
+    job: Job,
+    fold: int,
+    provenance: Provenance,
+    prior: np.ndarray,
+    oof: np.ndarray,
+    test: np.ndarray | None,
+) -> None:
+    """oof.parquet and test.parquet; rows without a prediction get the ``prior``."""
+    config, held_rows = job.config, np.flatnonzero(job.split.fold == fold)
+    known = [("oof", _known(job, fold, held_rows), np.arange(len(oof)), oof)]
+    if test is not None and job.data.test is not None:
+        rows = shortened(config, job.test_rows)
+        known.append(("test", job.data.test[["id"]], rows, test))
+    for name, table, rows, values in known:
+        filled, without = _filled(config, table, rows, values, prior)
+        origin = dataclasses.replace(provenance, prior=without)
+        job.run.write_predictions(fold, name, filled, origin)
 
 
 def beginning(

@@ -25,6 +25,7 @@ from foldwise.training.material import Material
 from foldwise.training.memory import can_be_parted, memory_mb, parted, parts_line, smaller_parts
 from foldwise.training.optimizer import clip_gradients, peak_rate, set_rates
 from foldwise.training.progress import Progress
+from foldwise.training.ranks import Ranks
 from foldwise.training.samplers import epoch_order
 from foldwise.training.schedule import learning_rate, momentum
 
@@ -64,7 +65,9 @@ def fit(
     signal, TimeUp.
     """
     with interrupt.deferred():
-        while _goes_on(state, clock) and not watch.has_stopped(config, state.history):
+        while _goes_on(state, clock, material.ranks) and not watch.has_stopped(
+            config, state.history
+        ):
             began, first = time.monotonic(), state.step
             state.waited = 0.0
             if config.optimizer.freeze_epochs:
@@ -79,8 +82,8 @@ def fit(
             _end_epoch(config, material, state, began, first, evaluate)
             progress.line(_epoch_line(config, material.fold, state))
             save(state)
-            if interrupt.pending():
-                raise Interrupted(interrupt.pending())
+            if signum := material.ranks.agreed(interrupt.pending()):
+                raise Interrupted(signum)
 
 
 def _through(
@@ -96,7 +99,7 @@ def _through(
     batches = _batches(config, material, state.epoch, state.step, len(state.losses))
     try:
         for rows, batch in batches:
-            if not _goes_on(state, clock):
+            if not _goes_on(state, clock, material.ranks):
                 break
             state.waited += time.monotonic() - ready
             step(config, material, state, rows, batch)
@@ -106,7 +109,7 @@ def _through(
                 loss, rate = _finite_loss(config, state), _rate(config, state, state.step - 1)
                 progress.show(state.epoch, _epochs_ahead(state), loss, rate)
             if state.step % config.train.accumulate == 0:
-                _end_early(state, save, clock)
+                _end_early(state, save, clock, material.ranks)
     except Exception as error:
         if not can_be_parted(config, state, error):
             raise
@@ -114,19 +117,21 @@ def _through(
     return True
 
 
-def _goes_on(state: State, clock: Clock | None) -> bool:
+def _goes_on(state: State, clock: Clock | None, ranks: Ranks) -> bool:
     """Whether there are steps to take; the plan is made anew where the time decides."""
     if clock and clock.planned:
-        state.total = clock.total(state.taken)
+        state.total = ranks.agreed(clock.total(state.taken))
     return state.taken < state.total
 
 
-def _end_early(state: State, save: Callable[[State], None], clock: Clock | None) -> None:
+def _end_early(
+    state: State, save: Callable[[State], None], clock: Clock | None, ranks: Ranks
+) -> None:
     """Save and end it all after a signal, or where the time of `train.hours` is up."""
-    if interrupt.pending():
+    if signum := ranks.agreed(interrupt.pending()):
         save(state)
-        raise Interrupted(interrupt.pending())
-    if clock and not clock.planned and clock.up():
+        raise Interrupted(signum)
+    if clock and not clock.planned and ranks.agreed(clock.up()):
         save(state)
         raise TimeUp
 
@@ -136,7 +141,8 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
 
     Nothing in here waits for the device.
     """
-    torch.manual_seed(seed_for(config.seed, material.fold, state.epoch, state.step))
+    key = (config.seed, material.fold, state.epoch, state.step, *material.ranks.key())
+    torch.manual_seed(seed_for(*key))
     began = time.monotonic()
     pixels, targets, weights = prepared(config, material, state.taken, rows, batch)
     state.waited += time.monotonic() - began  # on a GPU: until it is all launched
@@ -183,7 +189,7 @@ def _loss(
 ) -> Tensor:
     """The mean loss of a batch: by its labels, and by its teacher where there is one."""
     with autocast(material.device, config.train.precision):
-        logits = state.network(pixels)
+        logits = (state.parallel or state.network)(pixels)
         taught = material.teacher(pixels) if material.teacher else None
     logits, task = logits.float(), config.competition.task
     loss = loss_of(
@@ -239,6 +245,7 @@ def _batches(
     order = epoch_order(config.data.sampler, material.rows, material.classes, key)
     size = config.train.batch_size
     parts = [order[n * size : (n + 1) * size] for n in range(first, steps)]
+    parts = [material.ranks.share(part) for part in parts]
     batches = material.images.batches(parts)
     if material.pipeline:
         batches = material.pipeline.batches(batches, parts, key, material.device)
@@ -291,7 +298,8 @@ def _end_epoch(
 ) -> None:
     """Add the epoch's row to the history, act on what is watched, and stand at the next epoch."""
     images = (state.step - first) * min(config.train.batch_size, len(material.rows))
-    rate, losses = _rate(config, state, state.step - 1), state.losses[: state.step]
+    rate = _rate(config, state, state.step - 1)
+    losses = material.ranks.mean(state.losses[: state.step])
     row = {"epoch": state.epoch + 1, "train_loss": float(losses.mean()), "lr": rate}
     if state.norm is not None:
         row |= {"grad_norm": float(state.norm) / math.ceil(state.step / config.train.accumulate)}

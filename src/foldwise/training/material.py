@@ -19,6 +19,7 @@ from foldwise.images.pipeline import Pipeline
 from foldwise.runs import Run
 from foldwise.training import watch
 from foldwise.training.budget import Budget
+from foldwise.training.ranks import ALONE, Ranks
 from foldwise.training.samplers import fraction_of, strata
 from foldwise.training.teacher import Teacher
 from foldwise.training.weights import class_weights, row_weights
@@ -41,6 +42,7 @@ class Job:
     test_rows: np.ndarray  # int64: the test rows with a usable image; others get the class prior
     pipeline: Pipeline | None = None  # what augments on the CPU
     budget: Budget | None = None  # the time of `train.hours`
+    ranks: Ranks = ALONE  # the processes that train together
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Material:
     class_weights: Tensor | None = None  # float32 (classes,) on the device
     row_weights: Tensor | None = None  # float32 (images,) on the device
     teacher: Teacher | None = None
+    ranks: Ranks = ALONE
 
 
 def fold_rows(job: Job, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,5 +113,5 @@ def material_of(
         job.pipeline, classes,
         class_weights=None if by_class is None else torch.from_numpy(by_class).to(job.device),
         row_weights=None if by_row is None else torch.from_numpy(by_row).to(job.device),
-        teacher=teacher,
+        teacher=teacher, ranks=job.ranks,
     )  # fmt: skip

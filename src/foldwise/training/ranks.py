@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from foldwise.config import Config
 from foldwise.errors import UsageError
 
 PATIENCE = datetime.timedelta(hours=2)  # that others wait for the first, which decodes and packs
@@ -49,6 +50,15 @@ class Ranks:
         torch.cuda.set_device(self.local)
         return torch.device("cuda", self.local)
 
+    def check_batch(self, config: Config) -> None:
+        """Raises UsageError for a batch that the processes cannot share equally."""
+        size = config.train.batch_size
+        if size % self.count:
+            raise UsageError(
+                f"train.batch_size={size} cannot be shared by {self.count} processes: say "
+                f"train.batch_size={max(1, size // self.count) * self.count}"
+            )
+
     def share(self, rows: np.ndarray) -> np.ndarray:
         """This process's part of some rows: the parts together are all of them, in order."""
         return np.array_split(rows, self.count)[self.rank] if self.count > 1 else rows
@@ -57,8 +67,13 @@ class Ranks:
         """What a seed has beside (seed, fold, epoch, step): processes never draw the same."""
         return (self.rank,) if self.count > 1 else ()
 
-    def wait(self) -> None:
-        if self.count > 1:
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Inside, the first process goes before the others: it makes files that they then find."""
+        if not self.first:
+            dist.barrier(_control())
+        yield
+        if self.first and self.count > 1:
             dist.barrier(_control())
 
     def gathered(self, part: np.ndarray) -> np.ndarray:
@@ -69,11 +84,11 @@ class Ranks:
         dist.all_gather_object(parts, part, group=_control())
         return np.concatenate([p for p in parts if len(p)] or [part])
 
-    def agreed(self, number: int) -> int:
+    def agreed(self, number: int | bool) -> int:
         """The largest of the processes' numbers: a signal to one is honoured by all."""
         if self.count == 1:
-            return number
-        largest = torch.tensor(number)
+            return int(number)
+        largest = torch.tensor(int(number))
         dist.all_reduce(largest, dist.ReduceOp.MAX, group=_control())
         return int(largest)
 
@@ -93,16 +108,26 @@ class Ranks:
         dist.all_reduce(summed)
         return summed / self.count
 
-    def parallel(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network whose backward pass averages the gradients over the processes."""
+    def same_buffers(self, network: nn.Module) -> None:
+        """Give all processes the first one's running statistics."""
+        if self.count > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def parallel(
+        self, network: nn.Module, device: torch.device, config: Config
+    ) -> nn.Module | None:
+        """The network whose backward pass averages the gradients; None for a process alone."""
         if self.count == 1:
-            return network
+            return None
         from torch.nn.parallel import DistributedDataParallel
 
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids)
+        frozen = config.optimizer.freeze_epochs > 0  # some have no gradient then
+        return DistributedDataParallel(network, device_ids=ids, find_unused_parameters=frozen)
 
 
+ALONE = Ranks()
 _groups: dict[str, Any] = {}  # the process group for what the CPUs tell each other
 
 
@@ -115,7 +140,7 @@ def together() -> Iterator[Ranks]:
     """This process among those that torchrun has started; the others print nothing."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Ranks()
+        yield ALONE
         return
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE

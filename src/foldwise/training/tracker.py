@@ -25,13 +25,18 @@ def check_tracker(name: str) -> None:
         ) from error
 
 
-def tracker(config: Config, run: Run, fold: int) -> tuple[Write, Callable[[], None]]:
+def tracker(
+    config: Config, run: Run, fold: int, first: bool = True
+) -> tuple[Write, Callable[[], None]]:
     """What takes a fold's rows, an epoch each, and what ends it.
 
     TensorBoard's files are in fold<k>/tensorboard. Weights & Biases gets a run of its own for each
     fold, grouped by the name of ours; without a key (or with WANDB_MODE=offline) it writes
-    to fold<k>/wandb, and `wandb sync` sends that later.
+    to fold<k>/wandb, and `wandb sync` sends that later. Of several processes only the ``first``
+    writes.
     """
+    if not first:
+        return lambda row: None, lambda: None
     if config.train.tracker == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ from foldwise.training import watch
 from foldwise.training.budget import TimeUp, budget_of
 from foldwise.training.fold import beginning, train_fold
 from foldwise.training.material import Job
+from foldwise.training.ranks import Ranks, together
 from foldwise.training.results import finish
 from foldwise.training.samplers import check_sampler
 from foldwise.training.schedule import check_schedule
@@ -42,18 +44,46 @@ from foldwise.training.weights import check_class_weights, check_weights_digest
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to be trained, with nothing in its config left open."""
+
+    config: Config
+    run: Run
+    data: CompetitionData
+    split: FrozenFolds
+    folds: list[int]  # that the call names
+    job: Job | None  # None where they are all finished
+    said: list[str]  # what a person should read before the training
+
+
 def train(config: Config) -> None:
     """Train the folds that ``config.fold`` names and that are not finished, and write the results.
 
     Creates oof/<run>/ and, once all folds are there, submissions/<run>.csv. Finished folds are
-    skipped, or trained again with ``config.overwrite``. Raises FoldwiseError, UsageError,
-    Interrupted.
+    skipped, or trained again with ``config.overwrite``. Under torchrun the processes train each
+    fold together. Raises FoldwiseError, UsageError, Interrupted.
     """
+    with together() as ranks:
+        with ranks.first_alone():
+            ready = _prepared(config, ranks)
+            if ranks.first:
+                if not config.debug:  # a look whether all fits decides nothing
+                    ready.split.freeze()
+                ready.run.begin(ready.config, ready.split.hash, ready.folds)
+        try:
+            _train(ready, ranks)
+        except Interrupted as error:  # what overwrite=true asked for is done: do not say it again
+            raise Interrupted(error.signum, begun=True) from error
+
+
+def _prepared(config: Config, ranks: Ranks) -> Prepared:
+    """Read all, decide all, and refuse what will not work. Writes nothing of the run."""
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
+    split = frozen_folds(data, config, partial(duplicates_of, data, config), freeze=False)
     folds = compose.parse_folds(config.fold, split.k)
-    run, device = Run(config.run), pick_device(config.train.device)
-    if set(run.started()) - set(run.replaced(config, folds)):
+    run, device = Run(config.run), ranks.device(pick_device(config.train.device))
+    if not ranks.first or set(run.started()) - set(run.replaced(config, folds)):
         compose.adopt(config, run.config())
     decide(config, data, split, device)
     mended = training_targets(data, config.competition)
@@ -63,40 +93,40 @@ def train(config: Config) -> None:
     if config.distill.run:
         config.distill.recipe = check_teacher(config, split.hash, folds)
     pipeline = _pipeline(config)
-    rows = int(len(split.fold) * (split.k - 1) / split.k * config.data.fraction)
-    tried = [decide_batch_size(config, rows, device)]
-    tried += [decide_compile(config, rows * config.train.epochs * len(folds), device)]
-    loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
-    sources = None
-    if not done.issuperset(folds):
+    waiting = [k for k in folds if k not in done]
+    rows = int(len(split.fold) * (split.k - 1) / split.k * config.data.fraction)
+    tried = [decide_batch_size(config, rows, device)] if waiting else []
+    tried += [decide_compile(config, rows * config.train.epochs * len(folds), device)]
+    ranks.check_batch(config)
+    loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
+    job = None
+    if waiting:
         place = torch.device("cpu") if pipeline else device  # the CPU augments them first
         sources = open_sources(config, data, place, device)
-    if not config.debug:  # a look whether all fits decides nothing
-        split.freeze()
-    run.begin(config, split.hash, folds)
-    try:
-        waiting = [k for k in folds if k not in run.finished()]
-        if waiting and sources:
-            run.write_environment({**describe(device), **software()})
-            _announce(config, data, mended, device, kind, waiting, loaded)
-            for line in filter(None, tried):
-                print(line, file=sys.stderr)
-            prepare(config.train, device)
-            job = Job(
-                config, run, data, split, device, mended,
-                images=sources.train, test_images=sources.test, test_rows=sources.usable,
-                pipeline=pipeline, budget=budget_of(config, len(waiting)),
-            )  # fmt: skip
-            _train_folds(job, waiting)
-        else:
-            print(
-                f"{run.name}: folds {first_few(folds)} are finished (overwrite=true: train again)"
-            )
-        if run.finished():  # or train.hours was up before
-            finish(run, config, data, split)
-    except Interrupted as error:  # what overwrite=true asked for has been done: do not say it again
-        raise Interrupted(error.signum, begun=True) from error
+        job = Job(
+            config, run, data, split, device, mended,
+            images=sources.train, test_images=sources.test, test_rows=sources.usable,
+            pipeline=pipeline, budget=budget_of(config, len(waiting)), ranks=ranks,
+        )  # fmt: skip
+    said = [*_announcement(config, data, mended, device, kind, waiting, loaded), *tried]
+    return Prepared(config, run, data, split, folds, job, [line for line in said if line])
+
+
+def _train(ready: Prepared, ranks: Ranks) -> None:
+    run, config, job = ready.run, ready.config, ready.job
+    if job:
+        if ranks.first:
+            run.write_environment({**describe(job.device), **software()})
+        print("\n".join(ready.said), file=sys.stderr)
+        prepare(config.train, job.device)
+        _train_folds(job, [k for k in ready.folds if k not in run.finished()])
+    else:
+        print(
+            f"{run.name}: folds {first_few(ready.folds)} are finished (overwrite=true: train again)"
+        )
+    if ranks.first and run.finished():  # or train.hours was up before
+        finish(run, config, ready.data, ready.split)
 
 
 def _train_folds(job: Job, folds: list[int]) -> None:
@@ -112,7 +142,7 @@ def _train_folds(job: Job, folds: list[int]) -> None:
         )
 
 
-def _duplicates(data: CompetitionData, config: Config) -> list[str]:
+def duplicates_of(data: CompetitionData, config: Config) -> list[str]:
     """The group of near-duplicates of each train row, for folds.group=duplicates."""
     from foldwise.audit.duplicates import duplicate_groups
 
@@ -179,7 +209,7 @@ def _pipeline(config: Config) -> Pipeline | None:
     return pipeline_of(settings, config.images.size, config.model.in_chans, workers)
 
 
-def _announce(
+def _announcement(
     config: Config,
     data: CompetitionData,
     mended: TrainingTargets,
@@ -187,7 +217,7 @@ def _announce(
     kind: str,
     folds: list[int],
     loaded: Loaded | None,
-) -> None:
+) -> list[str]:
     lines = [data.said[0], data.said[1] + (f": {kind}" if kind else "")]
     if data.dropped:
         lines.append(
@@ -209,7 +239,7 @@ def _announce(
         lines.append("augmentation by albumentations, on the CPU")
     elif asked:
         lines.append(f"augmentation: {', '.join(asked)} on the CPU, the rest on the device")
-    print("\n".join(lines), file=sys.stderr)
+    return lines
 
 
 def software() -> dict[str, str]:
