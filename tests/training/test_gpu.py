@@ -28,17 +28,21 @@ MIXED = ("augment.preset=heavy", "augment.mixup=0.2", "augment.cutmix=1", "augme
          "augment.scales=[0.8, 1.2]", "augment.rotate90=0.5", "augment.mix_by=image")  # fmt: skip
 
 
-@pytest.mark.parametrize("augmentation", [(), MIXED], ids=["plain", "mixed"])
+GROUPED = ("optimizer.layer_decay=0.7", "optimizer.head_lr=5", "optimizer.clip_mode=agc",
+           "schedule.name=onecycle", "train.ema_warmup=power")  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [(), MIXED, GROUPED], ids=["plain", "mixed", "grouped"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32", "fp16"])
 @pytest.mark.parametrize("name", ["convnet2", "resnet18"])
 def test_a_step_never_waits_for_the_device(
-    name: str, precision: str, augmentation: tuple[str, ...]
+    name: str, precision: str, others: tuple[str, ...]
 ) -> None:
     config = compose(
         [f"model.name={name}", "images.size=32", f"train.precision={precision}",
          "augment.hflip=0.5", "train.batch_size=32", "loss.name=cross_entropy",
          "competition.classes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "model.in_chans=3",
-         *augmentation]
+         *others]
     )  # fmt: skip
     device = torch.device("cuda")
     prepare(config.train, device)

@@ -1,6 +1,8 @@
 """The loop around an update: accumulation, freezing, a plateau, EMA, and what is broken off."""
 
 import itertools
+import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from foldwise.training import checkpoint
 from foldwise.training.checkpoint import State
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit
-from helpers import QUICK, Ended
+from helpers import CLONE, QUICK, Ended
 
 ROWS = 72
 WORDS = [
@@ -211,6 +213,14 @@ def test_a_plateau_with_nothing_to_watch_is_refused(
     assert "train.inner" in ended.err
     ended = foldwise("competition=pets", "schedule.decay_epochs=often")
     assert (ended.code, "decay_epochs=often" in ended.err) == (2, True)
+
+
+def test_the_pages_commands_are_understood() -> None:
+    text = (CLONE / "docs" / "training.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\./run\.sh (.*)$", text, re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        compose(shlex.split(line))
 
 
 def test_what_is_off_is_not_there() -> None:
