@@ -83,6 +83,7 @@ def test_two_batches_of_8_are_one_of_16(name: str, schedule: str) -> None:
     words = (*PLAIN, f"optimizer.name={name}", "optimizer.clip=0.1", f"schedule.name={schedule}")
     once = begin(*words, "train.batch_size=16")
     twice = begin(*words, "train.accumulate=2")
+    twice[2].scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)  # as fp16 has on a GPU
     wanted, found = rates_of(once[2]), rates_of(twice[2])
     run(once)
     run(twice)

@@ -126,9 +126,9 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
 
 def _update(config: Config, state: State) -> None:
     """A step of the optimizer, with the gradients and at the rate of this moment."""
-    number, updates, _ = _progress(config, state, state.step)
+    number, total, _ = _updates(config, state, state.step)
     rate = _rate(config, state, state.step)
-    set_rates(state.optimizer, rate, momentum(number, updates, config.schedule))
+    set_rates(state.optimizer, rate, momentum(number, total, config.schedule))
     if config.optimizer.clip:
         state.scaler.unscale_(state.optimizer)
         clip_gradients(state.network, state.optimizer, config.optimizer)
@@ -181,7 +181,7 @@ def _batches(
     return zip(parts, batches, strict=True)
 
 
-def _progress(config: Config, state: State, step: int) -> tuple[int, int, int]:
+def _updates(config: Config, state: State, step: int) -> tuple[int, int, int]:
     """The update to which a step of this epoch belongs, updates in all, and those of an epoch."""
     each = math.ceil(len(state.losses) / config.train.accumulate)
     return state.epoch * each + step // config.train.accumulate, epochs_of(config) * each, each
@@ -189,8 +189,8 @@ def _progress(config: Config, state: State, step: int) -> tuple[int, int, int]:
 
 def _rate(config: Config, state: State, step: int) -> float:
     """The learning rate of a step of the current epoch."""
-    progress, peak = _progress(config, state, step), config.optimizer.lr
-    return learning_rate(*progress, peak, config.schedule, state.plateau.scale)
+    place, peak = _updates(config, state, step), config.optimizer.lr
+    return learning_rate(*place, peak, config.schedule, state.plateau.scale)
 
 
 def _finite_loss(config: Config, state: State) -> float:
