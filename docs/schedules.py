@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from foldwise.config import Schedule
 from foldwise.training.schedule import Plateau, learning_rate, momentum
 
-EPOCHS, STEPS, PEAK = 30, 20, 2e-3  # the defaults; 20 updates an epoch
+EPOCHS, STEPS, PEAK = 30, 10, 2e-3  # the defaults; 10 updates an epoch
 RATE, OTHER = "#0072B2", "#D55E00"  # of Okabe and Ito: told apart by everyone
 PANELS = {
     "cosine": Schedule(),

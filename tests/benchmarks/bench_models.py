@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 import numpy as np
 import torch
 from figures import Figures, machine
-from foldwise.training.sources import decide_look
 from model_tables import FOLDER, LINEAR, write_page
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
@@ -47,6 +46,7 @@ from foldwise.images.load import Images, ResidentImages, open_images
 from foldwise.models.base import untrained
 from foldwise.models.listing import size_of
 from foldwise.prediction.predict import predict
+from foldwise.prediction.sources import decide_look
 from foldwise.training.fold import beginning
 from foldwise.training.loop import epoch_steps, fit, step
 from foldwise.training.material import Material

@@ -33,9 +33,13 @@ MIXED = ("augment.preset=heavy", "augment.mixup=0.2", "augment.cutmix=1", "augme
 
 
 WEIGHED = (*MIXED, "loss.name=focal", "loss.class_weights=inverse", "loss.smoothing=0.1")
+GROUPED = ("optimizer.layer_decay=0.7", "optimizer.head_lr=5", "optimizer.clip_mode=agc",
+           "schedule.name=onecycle", "train.ema_warmup=power")  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [(), MIXED, WEIGHED], ids=["plain", "mixed", "weighed, taught"])
+@pytest.mark.parametrize(
+    "words", [(), MIXED, WEIGHED, GROUPED], ids=["plain", "mixed", "weighed, taught", "grouped"]
+)
 @pytest.mark.parametrize("precision", ["bf16", "fp32", "fp16"])
 @pytest.mark.parametrize("name", ["convnet2", "resnet18"])
 def test_a_step_never_waits_for_the_device(

@@ -1,6 +1,8 @@
 """The loop around an update: accumulation, freezing, a plateau, EMA, and what is broken off."""
 
 import itertools
+import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from foldwise.training.checkpoint import State
 from foldwise.training.fold import beginning
 from foldwise.training.loop import epoch_steps, fit
 from foldwise.training.material import Material
-from helpers import QUICK, Ended
+from helpers import CLONE, QUICK, Ended
 
 ROWS = 72
 WORDS = [
@@ -84,6 +86,7 @@ def test_two_batches_of_8_are_one_of_16(name: str, schedule: str) -> None:
     words = (*PLAIN, f"optimizer.name={name}", "optimizer.clip=0.1", f"schedule.name={schedule}")
     once = begin(*words, "train.batch_size=16")
     twice = begin(*words, "train.accumulate=2")
+    twice[2].scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)  # as fp16 has on a GPU
     wanted, found = rates_of(once[2]), rates_of(twice[2])
     run(once)
     run(twice)
@@ -214,6 +217,14 @@ def test_a_plateau_with_nothing_to_watch_is_refused(
     assert "train.inner" in ended.err
     ended = foldwise("competition=pets", "schedule.decay_epochs=often")
     assert (ended.code, "decay_epochs=often" in ended.err) == (2, True)
+
+
+def test_the_pages_commands_are_understood() -> None:
+    text = (CLONE / "docs" / "training.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\./run\.sh (.*)$", text, re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        compose(shlex.split(line))
 
 
 def test_what_is_off_is_not_there() -> None:

@@ -165,9 +165,9 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
 
 def _update(config: Config, state: State) -> None:
     """A step of the optimizer, with the gradients and at the rate of this moment."""
-    number, updates, _ = _progress(config, state, state.step)
+    number, total, _ = _updates(config, state, state.step)
     rate = _rate(config, state, state.step)
-    set_rates(state.optimizer, rate, momentum(number, updates, config.schedule))
+    set_rates(state.optimizer, rate, momentum(number, total, config.schedule))
     if config.optimizer.clip:
         state.scaler.unscale_(state.optimizer)
         norm = clip_gradients(state.network, state.optimizer, config.optimizer)
@@ -252,7 +252,7 @@ def _batches(
     return zip(parts, batches, strict=True)
 
 
-def _progress(config: Config, state: State, step: int) -> tuple[int, int, int]:
+def _updates(config: Config, state: State, step: int) -> tuple[int, int, int]:
     """The update to which a step of this epoch belongs, updates in all, and those of an epoch."""
     together = config.train.accumulate
     each = math.ceil(len(state.losses) / together)
@@ -263,8 +263,8 @@ def _progress(config: Config, state: State, step: int) -> tuple[int, int, int]:
 def _rate(config: Config, state: State, step: int) -> float:
     """The learning rate of a step of the current epoch."""
     peak = peak_rate(config.optimizer, config.train.batch_size * config.train.accumulate)
-    progress = _progress(config, state, step)
-    return learning_rate(*progress, peak, config.schedule, state.plateau.scale)
+    place = _updates(config, state, step)
+    return learning_rate(*place, peak, config.schedule, state.plateau.scale)
 
 
 def _epochs_ahead(state: State) -> int:
