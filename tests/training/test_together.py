@@ -110,6 +110,7 @@ def test_folds_train_at_once(home: Path, pets: Path) -> None:
     assert again.returncode == 0 and "are finished" in out
 
 
+@pytest.mark.slow
 def test_a_fold_that_fails_is_named(home: Path, pets: Path) -> None:
     words = (*WORDS, "folds.k=3", "gpus=2", "run=r", "optimizer.lr=1e30", "optimizer.clip=0")
     process = start(home, *words)
@@ -119,6 +120,7 @@ def test_a_fold_that_fails_is_named(home: Path, pets: Path) -> None:
     assert "failed (see" in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_signal_reaches_every_fold(home: Path, pets: Path) -> None:
     words = (*WORDS, "folds.k=3", "gpus=2", "run=r", "train.epochs=5000", "train.eval_every=0")
     process = start(home, *words)
