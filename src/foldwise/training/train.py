@@ -41,7 +41,7 @@ def train(config: Config) -> None:
     Interrupted.
     """
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
+    split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), pick_device(config.train.device)
     if set(run.started()) - set(run.replaced(config, folds)):
@@ -50,8 +50,8 @@ def train(config: Config) -> None:
     mended = training_targets(data, config.competition)
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
-    _refuse_unfit(config)
-    pipeline = _pipeline(config)
+    refuse_unfit(config)
+    pipeline = pipeline_for(config)
     loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     done = set(run.finished()) - set(run.replaced(config, folds))
     sources = None
@@ -83,7 +83,7 @@ def train(config: Config) -> None:
         raise Interrupted(error.signum, begun=True) from error
 
 
-def _duplicates(data: CompetitionData, config: Config) -> list[str]:
+def near_duplicates(data: CompetitionData, config: Config) -> list[str]:
     """The group of near-duplicates of each train row, for folds.group=duplicates."""
     from foldwise.audit.duplicates import duplicate_groups
 
@@ -111,7 +111,7 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
         raise UsageError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
 
 
-def _refuse_unfit(config: Config) -> None:
+def refuse_unfit(config: Config) -> None:
     """Raises UsageError for a loss, metrics, thresholds or views that do not fit."""
     settings = config.competition
     fit = LOSSES_OF_TASK[settings.task]
@@ -126,7 +126,7 @@ def _refuse_unfit(config: Config) -> None:
     thresholds(settings)
 
 
-def _pipeline(config: Config) -> Pipeline | None:
+def pipeline_for(config: Config) -> Pipeline | None:
     """What augments on the CPU. Raises UsageError for what cannot be, or has no meaning."""
     settings, task = config.augment, config.competition.task
     if settings.cutmix and task == "regression":
