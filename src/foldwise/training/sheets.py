@@ -91,9 +91,9 @@ def _example(config: Config, data: CompetitionData) -> Example:
     )  # fmt: skip
     _, normalize = network_of(config, device, first_weights=False)
     material = material_of(job, fold, normalize)
-    rows = np.random.default_rng(config.seed).choice(material.rows, 2)
-    image, other = next(iter(images.batches([rows]))).split(1)
-    return Example(job, material, int(rows[0]), image, other)
+    rows = np.random.default_rng(config.seed).permutation(material.rows)[:2]
+    both = next(iter(images.batches([rows])))
+    return Example(job, material, int(rows[0]), both[:1], both[-1:])
 
 
 def labels(example: Example) -> bytes:
@@ -229,7 +229,7 @@ def _said(example: Example, target: Tensor) -> str:
     names = example.job.config.competition.classes
     if target.ndim == 0:
         return names[int(target)]
-    values = target.double().cpu().numpy()
+    values = target.cpu().double().numpy()
     known = example.job.mended.values[example.material.rows]
     if scale := scale_of(example.job.config, known):
         step = 10.0 ** (np.floor(np.log10(scale[1])) - 3)  # finer is the rounding of float32
