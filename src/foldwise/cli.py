@@ -101,15 +101,20 @@ def audit(words: list[str]) -> int:
 
 def images(words: list[str]) -> int:
     action = words[0] if words and "=" not in words[0] else ""
-    if action not in ("pack", "clean"):
-        raise UsageError(
-            f"images {action}: say images pack or images clean{nearest(action, ('pack', 'clean'))}"
-        )
-    config = compose.compose(laid_out(words[1:]))
+    if action not in ("", "pack", "clean"):
+        hint = nearest(action, ("pack", "clean"))
+        raise UsageError(f"images {action}: say images, images pack or images clean{hint}")
+    config = compose.compose(laid_out(words[1:] if action else words))
     from foldwise.competition import layout
     from foldwise.competition.folder import existing_folder, packs_of
     from foldwise.files import shown
 
+    if not action:
+        from foldwise.training.sheets import write_sheets
+
+        for path in write_sheets(config):
+            print(shown(path))
+        return 0
     if action == "clean":
         from foldwise.images.pack import clean
 
@@ -188,7 +193,8 @@ VERBS = {
     ),
     "audit": Verb("what is wrong with a competition's data", audit, config=True),
     "images": Verb(
-        "images pack decodes a competition's images once; images clean deletes that",
+        "sheets of what the model sees; images pack decodes all images once, images clean "
+        "deletes that",
         images,
         config=True,
     ),

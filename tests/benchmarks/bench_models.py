@@ -47,10 +47,11 @@ from foldwise.models.base import untrained
 from foldwise.models.listing import size_of
 from foldwise.prediction.predict import predict
 from foldwise.prediction.sources import decide_look
+from foldwise.training.decide import decide
 from foldwise.training.fold import beginning
 from foldwise.training.loop import epoch_steps, fit, step
 from foldwise.training.material import Material
-from foldwise.training.train import decide, train
+from foldwise.training.train import train
 
 SIDE, CLASSES, ROUNDS = 32, 10, 3
 ROWS: dict[str, list[str]] = {

@@ -61,6 +61,13 @@ def test_weights_of_another_fold_or_recipe_and_damaged_ones_are_refused(
     with pytest.raises(FoldwiseError, match="no such file"):
         load("r", 0)
     file.write_bytes(own)
+    table = run.table_file(0, "oof").read_bytes()
+    other_split = replace(run.provenance(0), folds_hash="another")
+    run.write_predictions(0, "oof", read_table(run.table_file(0, "oof"))[0], other_split)
+    refused(own, "not the network that made the tables")
+    run.table_file(0, "oof").unlink()
+    load("r", 0)  # weights alone are enough
+    run.table_file(0, "oof").write_bytes(table)
     load("r", 0)
     text = run.config_file.read_text()
     run.config_file.write_text(text.replace("widths:\n    - 8", "widths:\n    - 16"))

@@ -20,7 +20,8 @@ from foldwise.errors import FoldwiseError, Interrupted, UsageError, first_few
 from foldwise.files import shown
 from foldwise.runs import Run
 from foldwise.training.budget import SECONDS
-from foldwise.training.train import duplicates_of, train
+from foldwise.training.decide import near_duplicates
+from foldwise.training.train import train
 
 LOOK = 0.2  # seconds between looks at the processes
 
@@ -41,7 +42,7 @@ def train_on_gpus(config: Config, words: list[str]) -> None:
     Raises what `train` raises.
     """
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(duplicates_of, data, config), freeze=False)
+    split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
     folds, run = compose.parse_folds(config.fold, split.k), Run(config.run)
     done = set(run.finished()) - set(run.replaced(config, folds))
     train_at_once(config, words, [k for k in folds if k not in done])

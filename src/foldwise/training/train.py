@@ -15,31 +15,22 @@ from foldwise.competition import layout
 from foldwise.competition.corrections import TrainingTargets, training_targets
 from foldwise.competition.folds import FrozenFolds, frozen_folds
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
-from foldwise.competition.submission import check_submission, sample_is_labels
+from foldwise.competition.submission import check_submission
 from foldwise.config import Config
-from foldwise.device import automatic_precision, describe, pick_device, prepare
-from foldwise.errors import Interrupted, UsageError, first_few
-from foldwise.images.decode import threads
-from foldwise.images.pipeline import Pipeline, asked_of_cpu, pipeline_of
-from foldwise.models.build import automatic_model
-from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
-from foldwise.models.weights import Loaded, check_digest
-from foldwise.prediction.sources import decide_look, open_sources
-from foldwise.prediction.tta import views_of
+from foldwise.device import describe, pick_device, prepare
+from foldwise.errors import Interrupted, first_few
+from foldwise.images.pipeline import asked_of_cpu
+from foldwise.models.weights import Loaded
+from foldwise.prediction.sources import open_sources
 from foldwise.runs import Run
-from foldwise.training import watch
 from foldwise.training.budget import TimeUp, budget_of
+from foldwise.training.decide import decide, near_duplicates, pipeline_for, refuse_unfit
 from foldwise.training.fold import beginning, train_fold
 from foldwise.training.material import Job
 from foldwise.training.ranks import Ranks, together
 from foldwise.training.results import finish
-from foldwise.training.samplers import check_sampler
-from foldwise.training.schedule import check_schedule
 from foldwise.training.teacher import check_teacher
-from foldwise.training.tracker import check_tracker
 from foldwise.training.trial import decide_batch_size, decide_compile
-from foldwise.training.weights import check_class_weights, check_weights_digest
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
@@ -80,7 +71,7 @@ def train(config: Config) -> None:
 def _prepared(config: Config, ranks: Ranks) -> Prepared:
     """Read all, decide all, and refuse what will not work. Writes nothing of the run."""
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(duplicates_of, data, config), freeze=False)
+    split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), ranks.device(pick_device(config.train.device))
     if not ranks.first or set(run.started()) - set(run.replaced(config, folds)):
@@ -89,10 +80,10 @@ def _prepared(config: Config, ranks: Ranks) -> Prepared:
     mended = training_targets(data, config.competition)
     config.competition.corrections = mended.setting
     kind = check_submission(config.competition, data)
-    _refuse_unfit(config)
+    refuse_unfit(config)
     if config.distill.run:
         config.distill.recipe = check_teacher(config, split.hash, folds)
-    pipeline = _pipeline(config)
+    pipeline = pipeline_for(config)
     done = set(run.finished()) - set(run.replaced(config, folds))
     waiting = [k for k in folds if k not in done]
     rows = int(len(split.fold) * (split.k - 1) / split.k * config.data.fraction)
@@ -140,73 +131,6 @@ def _train_folds(job: Job, folds: list[int]) -> None:
             "the same command goes on",
             file=sys.stderr,
         )
-
-
-def duplicates_of(data: CompetitionData, config: Config) -> list[str]:
-    """The group of near-duplicates of each train row, for folds.group=duplicates."""
-    from foldwise.audit.duplicates import duplicate_groups
-
-    print("looking for near-duplicates among the training images", file=sys.stderr)
-    return duplicate_groups(data.train["file"].tolist(), threads(config.images.workers))
-
-
-def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: torch.device) -> None:
-    """Replace every setting that is still automatic by a decision."""
-    config.folds.k = split.k  # a split of the user's own may have another
-    settings = config.competition
-    settings.classes, settings.task = data.classes, data.task
-    if settings.metric == "auto":
-        settings.metric = automatic_metric(data.task, sample_is_labels(data))
-    if config.loss.name == "auto":
-        config.loss.name = LOSS_OF_TASK[data.task]
-    decide_look(config, data)
-    if config.model.name == "auto":
-        config.model.name = automatic_model(config.images.size)
-    if config.model.weights:
-        config.model.weights_digest = check_digest(config.model)
-    if config.data.weights:
-        config.data.weights_digest = check_weights_digest(config, data)
-    if config.train.precision == "auto":
-        config.train.precision = automatic_precision(device)
-    if config.train.precision == "fp16" and device.type == "cpu":
-        raise UsageError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
-
-
-def _refuse_unfit(config: Config) -> None:
-    """Raises UsageError for a loss, schedule, metrics or views that do not fit."""
-    settings = config.competition
-    fit = LOSSES_OF_TASK[settings.task]
-    if config.loss.name not in fit:
-        raise UsageError(
-            f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
-            f"take {' or '.join(fit)}"
-        )
-    check_schedule(config.schedule)
-    watch.check_watching(config)
-    check_tracker(config.train.tracker)
-    if not config.train.epochs and not config.train.hours:
-        raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
-    check_class_weights(config)
-    check_sampler(config)
-    views_of(config.tta.views, config.images.size)
-    metric_of(settings.metric, settings)
-    watched(settings)
-    thresholds(settings)
-
-
-def _pipeline(config: Config) -> Pipeline | None:
-    """What augments on the CPU. Raises UsageError for what cannot be, or has no meaning."""
-    settings, task = config.augment, config.competition.task
-    if settings.cutmix and task == "regression":
-        raise UsageError(
-            f"augment.cutmix={settings.cutmix:g} has no meaning in a regression: half an image "
-            "does not have half its number; take augment.mixup"
-        )
-    wrong = [zoom for zoom in settings.scales if not 0.1 <= zoom <= 10]
-    if wrong:
-        raise UsageError(f"augment.scales has {wrong[0]:g}: a zoom must be from 0.1 to 10")
-    workers = threads(config.images.workers)
-    return pipeline_of(settings, config.images.size, config.model.in_chans, workers)
 
 
 def _announcement(

@@ -22,7 +22,10 @@ _WORDS = "images?|imgs?|pics|pictures|photos|set|data|dataset|jpe?gs?|pngs?"
 ROOT_NAMES = {
     kind: re.compile(rf"(?:{_WORDS})?(?:{names})(?:{_WORDS})?") for kind, names in _KINDS.items()
 }
-OURS = ("audit.png",)  # pictures that foldwise itself puts into a competition's folder
+OURS = (  # pictures that foldwise itself puts into a competition's folder
+    *("audit.png", "sheets/labels.png", "sheets/augmentation.png"),
+    *("sheets/batches.png", "sheets/views.png"),
+)
 # Also seg_train, images_training_rev1, boneage-test-dataset: a part's name among other words.
 PART_WORDS = {"train": {"train", "training"}, "test": {"test", "testing"}}
 NO_CLASS = {*PART_WORDS["train"], *PART_WORDS["test"], "val", "valid", "validation", "pred", "part"}

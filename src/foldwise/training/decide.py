@@ -1,0 +1,92 @@
+"""What a run decides before it trains, and refuses: every automatic setting, what does not fit."""
+
+import sys
+
+import torch
+
+from foldwise.competition.folds import FrozenFolds
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
+from foldwise.competition.submission import sample_is_labels
+from foldwise.config import Config
+from foldwise.device import automatic_precision
+from foldwise.errors import UsageError
+from foldwise.images.decode import threads
+from foldwise.images.pipeline import Pipeline, pipeline_of
+from foldwise.models.build import automatic_model
+from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
+from foldwise.models.weights import check_digest
+from foldwise.prediction.sources import decide_look
+from foldwise.prediction.tta import views_of
+from foldwise.training import watch
+from foldwise.training.samplers import check_sampler
+from foldwise.training.schedule import check_schedule
+from foldwise.training.tracker import check_tracker
+from foldwise.training.weights import check_class_weights, check_weights_digest
+
+
+def near_duplicates(data: CompetitionData, config: Config) -> list[str]:
+    """The group of near-duplicates of each train row, for folds.group=duplicates."""
+    from foldwise.audit.duplicates import duplicate_groups
+
+    print("looking for near-duplicates among the training images", file=sys.stderr)
+    return duplicate_groups(data.train["file"].tolist(), threads(config.images.workers))
+
+
+def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: torch.device) -> None:
+    """Replace every setting that is still automatic by a decision."""
+    config.folds.k = split.k  # a split of the user's own may have another
+    settings = config.competition
+    settings.classes, settings.task = data.classes, data.task
+    if settings.metric == "auto":
+        settings.metric = automatic_metric(data.task, sample_is_labels(data))
+    if config.loss.name == "auto":
+        config.loss.name = LOSS_OF_TASK[data.task]
+    decide_look(config, data)
+    if config.model.name == "auto":
+        config.model.name = automatic_model(config.images.size)
+    if config.model.weights:
+        config.model.weights_digest = check_digest(config.model)
+    if config.data.weights:
+        config.data.weights_digest = check_weights_digest(config, data)
+    if config.train.precision == "auto":
+        config.train.precision = automatic_precision(device)
+    if config.train.precision == "fp16" and device.type == "cpu":
+        raise UsageError("train.precision=fp16 needs a GPU; on a CPU use auto, bf16 or fp32")
+
+
+def refuse_unfit(config: Config) -> None:
+    """Raises UsageError for a loss, schedule, metrics or views that do not fit."""
+    settings = config.competition
+    fit = LOSSES_OF_TASK[settings.task]
+    if config.loss.name not in fit:
+        raise UsageError(
+            f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
+            f"take {' or '.join(fit)}"
+        )
+    check_schedule(config.schedule)
+    watch.check_watching(config)
+    check_tracker(config.train.tracker)
+    if not config.train.epochs and not config.train.hours:
+        raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
+    check_class_weights(config)
+    check_sampler(config)
+    views_of(config.tta.views, config.images.size)
+    metric_of(settings.metric, settings)
+    watched(settings)
+    thresholds(settings)
+
+
+def pipeline_for(config: Config) -> Pipeline | None:
+    """What augments on the CPU. Raises UsageError for what cannot be, or has no meaning."""
+    settings, task = config.augment, config.competition.task
+    if settings.cutmix and task == "regression":
+        raise UsageError(
+            f"augment.cutmix={settings.cutmix:g} has no meaning in a regression: half an image "
+            "does not have half its number; take augment.mixup"
+        )
+    wrong = [zoom for zoom in settings.scales if not 0.1 <= zoom <= 10]
+    if wrong:
+        raise UsageError(f"augment.scales has {wrong[0]:g}: a zoom must be from 0.1 to 10")
+    workers = threads(config.images.workers)
+    return pipeline_of(settings, config.images.size, config.model.in_chans, workers)
