@@ -17,6 +17,7 @@ from foldwise.errors import (
     out_of_memory,
 )
 from foldwise.help import Verb, verb_help, verbs_help
+from foldwise.words import flag, number
 
 
 def train(words: list[str]) -> int:
@@ -75,13 +76,70 @@ def submission(words: list[str]) -> int:
     from foldwise.competition import layout
     from foldwise.competition.submission import write_submission
     from foldwise.files import shown
+    from foldwise.kaggle.submit import check
     from foldwise.runs import Run
 
     run = Run(given["run"])
     config = run.config()
     config.run = run.name  # the folder's, should a person have renamed it
     table, _ = run.test_table()
-    print(shown(write_submission(config, layout.load(config), table)))
+    data = layout.load(config)
+    path = write_submission(config, data, table)
+    print(shown(path))
+    check(config, data, path)
+    return 0
+
+
+def submit(words: list[str]) -> int:
+    given = own_keys("submit", words, required=("run",))
+    from foldwise.kaggle.submit import Wishes, submit
+    from foldwise.runs import Run
+
+    wishes = Wishes(
+        given.get("message", ""), given.get("competition", ""), flag(given, "offline"),
+        flag(given, "again"), flag(given, "anyway"), number(given, "wait", 60),
+    )  # fmt: skip
+    print(submit(Run(given["run"]), wishes))
+    return 0
+
+
+def leaderboard(words: list[str]) -> int:
+    given = own_keys("leaderboard", words)
+    from foldwise.kaggle.leaderboard import place_of, table
+
+    slug = given.get("competition", "digits")
+    place = "" if flag(given, "offline") else place_of(slug)
+    print("\n".join(filter(None, [table(slug), place])))
+    return 0
+
+
+def kernel(words: list[str]) -> int:
+    action, rest = (words[0], words[1:]) if words else ("", [])
+    actions = ("train", "infer", "submit")
+    if action not in actions:
+        raise UsageError(
+            f"kernel {action}: say kernel train, kernel infer or kernel submit"
+            f"{nearest(action, actions)} (./run.sh help kernel)"
+        )
+    if action == "train":  # its own keys beside those of the config, which it takes all
+        own = [w for w in rest if w.partition("=")[0] in OF_KERNELS]
+        given = dict(compose.split_word(word) for word in own)
+        config = compose.compose(laid_out([word for word in rest if word not in own]))
+        from foldwise.kernels import terms_of, train_in_kernels
+
+        train_in_kernels(config, terms_of(given), flag(given, "each"))
+        return 0
+    given = own_keys("kernel", rest, required=("run",))
+    from foldwise.kaggle.infer_kernel import infer, submit
+    from foldwise.kernels import terms_of
+    from foldwise.runs import Run
+
+    run, slug = Run(given["run"]), given.get("competition", "")
+    if action == "infer":
+        print(infer(run, slug, terms_of(given)))
+    else:
+        again, minutes = flag(given, "again"), number(given, "wait", 720)
+        print(submit(run, slug, given.get("message", ""), again, minutes))
     return 0
 
 
@@ -130,13 +188,16 @@ def images(words: list[str]) -> int:
 
 
 def download(words: list[str]) -> int:
-    given = own_keys("download", words, required=("competition", "from"))
+    given = own_keys("download", words, required=("competition",))
     from pathlib import Path
 
     from foldwise.files import shown
-    from foldwise.kaggle.download import download
+    from foldwise.kaggle.download import download, download_from_kaggle
 
-    folder = download(given["competition"], Path(given["from"]).expanduser())
+    if given.get("from"):
+        folder = download(given["competition"], Path(given["from"]).expanduser())
+    else:
+        folder = download_from_kaggle(given["competition"])
     print(f"{shown(folder)} is ready: ./run.sh competition={given['competition']}")
     return 0
 
@@ -176,6 +237,16 @@ def show_help(words: list[str]) -> int:
     return 0
 
 
+OF_KERNELS = {
+    "machine": "t4x2 (left out), cpu, l4, l4x4, a100, h100 or rtx6000",
+    "local": "true: the very files run here, in folders like Kaggle's and without network",
+    "kind": "notebook (left out) or script",
+    "hours": "that a kernel may take (left out: 11); what is unfinished then is saved",
+    "wait": "minutes to wait for its end, or for the score (left out: its hours and one more)",
+    "memory": "GB that it may take with local=true (left out: 29)",
+    "each": "train: true: a kernel for each fold",
+}
+
 VERBS = {
     "train": Verb("train folds; write the submission when all are there", train, config=True),
     "predict": Verb(
@@ -191,6 +262,38 @@ VERBS = {
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
     ),
+    "submit": Verb(
+        "send submissions/<run>.csv, wait for its score, write it into submissions/log.csv",
+        submit,
+        {
+            "run": "the run whose submission it is",
+            "message": "what Kaggle shows beside it (left out: the run and its CV)",
+            "offline": "true: grade it on the competition folder's solution.csv instead",
+            "wait": "minutes to wait for the score (left out: 60)",
+            "again": "true: send a file that was sent and scored before",
+            "anyway": "true: send it in spite of what is wrong with it",
+            "competition": "its name on Kaggle, where the folder has another",
+        },
+    ),
+    "leaderboard": Verb(
+        "our submissions: CV beside public score, how they agree, and our place",
+        leaderboard,
+        {
+            "competition": "whose (left out: digits)",
+            "offline": "true: do not ask Kaggle",
+        },
+    ),
+    "kernel": Verb(
+        "train folds, predict and submit in Kaggle kernels: kernel train, infer or submit",
+        kernel,
+        {
+            "run": "infer and submit: the run (train takes every setting of the verb train)",
+            **OF_KERNELS,
+            "competition": "its name on Kaggle, where the folder has another",
+            "message": "submit: what Kaggle shows beside it",
+            "again": "submit: true: send a version that was sent and scored before",
+        },
+    ),
     "audit": Verb("what is wrong with a competition's data", audit, config=True),
     "images": Verb(
         "sheets of what the model sees; images pack decodes all images once, images clean "
@@ -199,11 +302,11 @@ VERBS = {
         config=True,
     ),
     "download": Verb(
-        "lay a competition's files out under input/",
+        "get a competition's files into input/",
         download,
         {
-            "competition": "name of the folder under input/",
-            "from": "a zip file with the competition's files",
+            "competition": "name of the folder under input/, and of the competition on Kaggle",
+            "from": "a zip file with the competition's files (left out: it comes from Kaggle)",
         },
     ),
     "models": Verb(
