@@ -18,7 +18,7 @@ BEGIN = {
     "train": ("foldwise.kaggle.inside", "foldwise.__main__", "foldwise.training.train"),
     "infer": ("foldwise.kaggle.inside", "foldwise.prediction.testset"),
 }
-ROOF = ("foldwise.cli",)
+ROOF = ("foldwise.cli", "foldwise.verbs")
 NEVER = ("foldwise.audit",)  # a split that is made anew may ask it, and a kernel gets its split
 DATE = (2020, 1, 1, 0, 0, 0)  # of every member: the bytes are a matter of the contents alone
 
