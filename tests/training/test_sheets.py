@@ -64,7 +64,7 @@ def test_the_batches_are_those_of_the_training(
 ) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def kept(*arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def kept(*arguments: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         seen.append(real(*arguments))  # type: ignore[arg-type]
         undone.append(arguments[1].normalize.undone(seen[-1][0]).numpy())  # type: ignore
         return seen[-1]
@@ -79,7 +79,7 @@ def test_the_batches_are_those_of_the_training(
     strips = drawn["them"]
     titles = [f"epoch {epoch}, step {step}" for epoch, step in ((1, 1), (1, 2), (1, 3), (2, 1))]
     assert [strip.title for strip in strips] == titles
-    for strip, pixels, (_, targets) in zip(strips, undone, seen, strict=False):
+    for strip, pixels, (_, targets, _) in zip(strips, undone, seen, strict=False):
         for tile, image, target in zip(strip.tiles, pixels, targets, strict=False):
             assert np.array_equal(tile.image, image)
             found = re.findall(r"([a-z]+)(?:\u00a0(\.\d\d))?", tile.caption)
