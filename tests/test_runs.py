@@ -175,21 +175,16 @@ def test_an_unknown_run_is_named_with_the_nearest(home: Path) -> None:
         Run("digit-default").config()
 
 
-def test_tables_of_other_views_are_listed_where_every_fold_has_them(home: Path) -> None:
+def test_tables_of_other_views_are_listed(home: Path) -> None:
     run = Run("r")
-    for fold in (0, 1):
-        trained(run, fold, [str(fold)], ["x"], fold)
-    assert run.other_views() == []
-    for views in ("flip", "plain,zoom:1.2", "hflip+shift:0:-2"):
-        for fold in (0, 1):
-            table = frame([str(fold)], fold)
-            run.write_predictions(fold, "oof", table, provenance(fold), views)
-    run.write_predictions(1, "oof", frame(["1"], 1), provenance(1), "d4")
-    assert run.other_views() == ["flip", "hflip+shift:0:-2", "plain,zoom:1.2"]
-    for path in run.fold_folder(0).iterdir():
-        assert not set(path.name) & set(':*?"<>|,/')
-    run.begin(Config(run="r", overwrite=True), "folds", [0, 1])
-    assert not list(run.folder.glob("fold*/oof*"))
+    trained(run, 0, ["0"], ["x"], 0)
+    assert run.views(0) == []
+    for views in ("flip", "plain_zoom=1.2"):
+        for part in ("oof", "test"):
+            run.write_predictions(0, part, frame(["0"], 0), provenance(0), views)
+    assert run.views(0) == ["flip", "plain_zoom=1.2"]
+    run.begin(Config(run="r", overwrite=True), "folds", [0])
+    assert run.views(0) == [] and not list(run.folder.glob("fold0/*.parquet"))
 
 
 def test_a_fold_that_is_read_is_not_trained_again(home: Path) -> None:

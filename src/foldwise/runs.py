@@ -218,28 +218,29 @@ class Run:
         pd.DataFrame(history).to_csv(text, index=False, lineterminator="\n")
         write_text(self.fold_folder(fold) / "metrics.csv", text.getvalue())
 
-    def write_predictions(
-        self, fold: int, name: str, frame: pd.DataFrame, provenance: Provenance, views: str = ""
-    ) -> None:
-        """fold<k>/oof.parquet or test.parquet, as ``name`` says, or of other ``views``."""
-        write_table(self.table_file(fold, name, views), frame, provenance)
+    def table(self, fold: int | None, name: str, views: str = "") -> Path:
+        """oof.parquet or test.parquet, as ``name`` says, of a fold or (None) of the whole run.
 
-    def table_file(self, fold: int, name: str, views: str = "") -> Path:
-        """fold<k>/oof.parquet or, with ``views`` in `tta.canonical` form, oof.<views>.parquet.
-
-        In file names ``_`` stands for a comma, ``=`` for a colon: plain_zoom=1.2.
+        ``views``: the same rows predicted with other views, <name>.<views>.parquet.
         """
-        middle = f".{views.replace(',', '_').replace(':', '=')}" if views else ""
-        return self.fold_folder(fold) / f"{name}{middle}.parquet"
+        folder = self.folder if fold is None else self.fold_folder(fold)
+        return folder / (f"{name}.{views}.parquet" if views else f"{name}.parquet")
 
-    def other_views(self) -> list[str]:
-        """The views, as ``tta=`` takes them, that every finished fold was predicted with again."""
-        found: list[set[str]] = []
-        for fold in self.finished():
-            paths = self.fold_folder(fold).glob("oof.*.parquet")
-            names = {p.name.removeprefix("oof.").removesuffix(".parquet") for p in paths}
-            found.append({name.replace("=", ":").replace("_", ",") for name in names})
-        return sorted(set.intersection(*found)) if found else []
+    def views(self, fold: int) -> list[str]:
+        """The other views that the fold's OOF was predicted with, sorted."""
+        names = (path.name for path in self.fold_folder(fold).glob("oof.*.parquet"))
+        return sorted(name.removeprefix("oof.").removesuffix(".parquet") for name in names)
+
+    def write_predictions(
+        self,
+        fold: int | None,
+        name: str,
+        frame: pd.DataFrame,
+        provenance: Provenance,
+        views: str = "",
+    ) -> None:
+        """A table of a fold, or (None) of the whole run."""
+        write_table(self.table(fold, name, views), frame, provenance)
 
     def checkpoint(self, fold: int) -> Path:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""

@@ -51,10 +51,10 @@ def test_the_runs_own_views_give_the_same_bytes(
     views = run.config().tta.views
     ended = foldwise("predict", "run=r", f"tta={views}")
     assert ended.code == 0, ended.err
-    assert run.other_views() == [views]
+    (name,) = run.views(0)
     for part in ("oof", "test"):
-        again = run.table_file(0, part, views).read_bytes()
-        assert again == run.table_file(0, part).read_bytes()
+        again = run.table(0, part, name).read_bytes()
+        assert again == run.table(0, part).read_bytes()
     own, other = (line.split() for line in ended.out.splitlines()[1:3])
     assert own[-2:] == other[-2:] == [f"{run.scores()['oof']:.4f}"] * 2
 
@@ -68,21 +68,21 @@ def test_other_views_are_those_of_a_run_trained_with_them(
     ended = foldwise("predict", "run=plain", "tta=hflip,plain", "views=true")
     assert ended.code == 0, ended.err
     plain, flip = Run("plain"), Run("flip")
-    assert plain.other_views() == ["flip", "hflip", "none"]
+    assert plain.views(0) == plain.views(2) == ["flip", "hflip", "none"]
     for fold in (0, 2):
         for part in ("oof", "test"):
-            wanted = flip.table_file(fold, part).read_bytes()
-            assert plain.table_file(fold, part, "flip").read_bytes() == wanted
+            wanted = flip.table(fold, part).read_bytes()
+            assert plain.table(fold, part, "flip").read_bytes() == wanted
     columns = ["prob_cat", "prob_dog", "prob_owl"]
     both, one, other = (
-        read_table(plain.table_file(2, "test", views))[0][columns].to_numpy()
+        read_table(plain.table(2, "test", views))[0][columns].to_numpy()
         for views in ("flip", "none", "hflip")
     )
     np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
     assert f"{flip.scores()['oof']:.4f}" in next(x for x in ended.out.splitlines() if "flip" in x)
     assert "folds 1, 3, 4 of plain are not finished" in ended.err
-    assert foldwise("predict", "run=plain", "tta=d4", "fold=2").code == 0
-    assert "d4" not in plain.other_views()  # fold 0 does not have it
+    assert foldwise("predict", "run=plain", "tta=zoom:1.20,plain", "fold=2").code == 0
+    assert set(plain.views(2)) - set(plain.views(0)) == {"zoom=1.2_plain"}
 
 
 def test_rows_with_the_class_prior_keep_it(foldwise: Callable[..., Ended], pets: Path) -> None:
@@ -90,7 +90,7 @@ def test_rows_with_the_class_prior_keep_it(foldwise: Callable[..., Ended], pets:
     assert foldwise(*COMMAND, *QUICK, "fold=1", "images.broken=prior").code == 0
     assert foldwise("predict", "run=r", "tta=d4").code == 0
     run = Run("r")
-    own, other = (read_table(run.table_file(1, "test", views)) for views in ("", "d4"))
+    own, other = (read_table(run.table(1, "test", views)) for views in ("", "d4"))
     assert own[1].prior == other[1].prior == ["te003"]
     columns = ["prob_cat", "prob_dog", "prob_owl"]
     same = (own[0][columns] == other[0][columns]).all(axis=1)
@@ -106,8 +106,8 @@ def test_a_debug_run_predicts_its_two_batches(foldwise: Callable[..., Ended], pe
     assert foldwise("predict", "run=pets-default-debug", "tta=none").code == 0
     run = Run("pets-default-debug")
     for part in ("oof", "test"):
-        again = run.table_file(0, part, "none").read_bytes()
-        assert again == run.table_file(0, part).read_bytes()
+        again = run.table(0, part, "none").read_bytes()
+        assert again == run.table(0, part).read_bytes()
 
 
 def test_what_cannot_predict_is_refused_in_one_line(

@@ -61,13 +61,13 @@ def test_weights_of_another_fold_or_recipe_and_damaged_ones_are_refused(
     with pytest.raises(FoldwiseError, match="no such file"):
         load("r", 0)
     file.write_bytes(own)
-    table = run.table_file(0, "oof").read_bytes()
+    table = run.table(0, "oof").read_bytes()
     other_split = replace(run.provenance(0), folds_hash="another")
-    run.write_predictions(0, "oof", read_table(run.table_file(0, "oof"))[0], other_split)
+    run.write_predictions(0, "oof", read_table(run.table(0, "oof"))[0], other_split)
     refused(own, "not the network that made the tables")
-    run.table_file(0, "oof").unlink()
+    run.table(0, "oof").unlink()
     load("r", 0)  # weights alone are enough
-    run.table_file(0, "oof").write_bytes(table)
+    run.table(0, "oof").write_bytes(table)
     load("r", 0)
     text = run.config_file.read_text()
     run.config_file.write_text(text.replace("widths:\n    - 8", "widths:\n    - 16"))
@@ -84,12 +84,12 @@ def test_a_run_of_a_machine_with_a_gpu_predicts_on_this_one(
     config.train.precision, config.train.device = "fp16", "cuda"
     tensors, origin = run.model(0)
     there = replace(origin, recipe_hash=recipe_hash(config))
-    table, _ = read_table(run.table_file(0, "oof"))
+    table, _ = read_table(run.table(0, "oof"))
     run.config_file.write_text(to_yaml(config))
     for part in ("oof", "test"):
-        run.write_predictions(0, part, read_table(run.table_file(0, part))[0], there)
+        run.write_predictions(0, part, read_table(run.table(0, part))[0], there)
     run.write_model(0, tensors, there)
     ended = foldwise("predict", "run=r", "tta=none")
     assert ended.code == 0, ended.err
-    again, _ = read_table(run.table_file(0, "oof", "none"))
+    again, _ = read_table(run.table(0, "oof", "none"))
     np.testing.assert_allclose(again["prob_cat"], table["prob_cat"], atol=0.01)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foldwise.errors import UsageError
-from foldwise.prediction.tta import D4, PARTS, SETS, canonical, views_of
+from foldwise.prediction.tta import D4, PARTS, SETS, canonical, file_name, views_of
 
 IMAGES = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
 UNDONE = {"rot90": "rot270", "rot270": "rot90"}
@@ -76,3 +76,4 @@ def test_one_text_for_all_that_mean_the_same(size: int) -> None:
     assert canonical("rot90,zoom:1.20,shift:-01:0,plain+hflip", size) == (
         "rot90,zoom:1.2,shift:-1:0,hflip"
     )
+    assert file_name("rot90,zoom:1.2,hflip+shift:-1:0") == "rot90_zoom=1.2_hflip+shift=-1=0"

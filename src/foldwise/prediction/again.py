@@ -19,7 +19,7 @@ from foldwise.files import shown
 from foldwise.images.load import Images
 from foldwise.prediction.fold_model import FoldModel, device_of, load_fold
 from foldwise.prediction.sources import Sources, open_sources
-from foldwise.prediction.tta import canonical, views_of
+from foldwise.prediction.tta import canonical, file_name, views_of
 from foldwise.provenance import Provenance, prediction_columns, read_table, targets_of
 from foldwise.runs import Run
 
@@ -53,40 +53,39 @@ def predict_again(name: str, folds: str, tta: str, single: bool = False) -> None
     for fold in wanted:
         with run.fold_kept(fold):
             model, _ = load_fold(run, fold, device)
-            scored[""].append(read_table(run.table_file(fold, "oof"))[0])
+            scored[""].append(read_table(run.table(fold, "oof"))[0])
             for views, said in settings.items():
                 for part in parts:
-                    if run.table_file(fold, part.name).is_file():
+                    if run.table(fold, part.name).is_file():
                         table, origin = _predicted(run, fold, part, model, said)
                         run.write_predictions(fold, part.name, table, origin, views)
                         scored[views] += [table] if part.name == "oof" else []
     print(_table(config, wanted, scored))
-    names = [run.table_file(wanted[0], part, views).name for part in ("oof", "test")
-             for views in settings if run.table_file(wanted[0], part, views).is_file()]  # fmt: skip
+    names = [run.table(wanted[0], part, views).name for part in ("oof", "test")
+             for views in settings if run.table(wanted[0], part, views).is_file()]  # fmt: skip
     places = first_few((f"fold{k}" for k in wanted), 10)
     print(f"{first_few(names, 4)} in {shown(run.folder)}/ ({places})")
 
 
 def _settings(config: Config, tta: str, single: bool) -> dict[str, str]:
-    """The views to predict: canonical -> as the recipe of such a run would say them.
+    """The views to predict: {part of the files' names: as the recipe of such a run says them}.
 
     Where the run's own views are meant, these are its own words, and so its own order and hash.
     """
-    size = config.images.size
-    names = [canonical(tta, size)]
+    size, own = config.images.size, config.tta.views
+    wanted = [canonical(tta, size)]
     if single:
-        names += [canonical(view, size) for view in views_of(tta, size)]
-    if max(map(len, names)) > LONGEST:
+        wanted += [canonical(view, size) for view in views_of(tta, size)]
+    if max(map(len, wanted)) > LONGEST:
         raise UsageError(
             f"tta={tta} makes too long a name for a file: take fewer views, or one of the sets"
         )
-    own = config.tta.views
-    return {name: own if name == canonical(own, size) else name for name in names}
+    return {file_name(v): own if v == canonical(own, size) else v for v in wanted}
 
 
 def _wanted(run: Run, folds: str, k: int) -> list[int]:
     """The folds to predict. Raises FoldwiseError where one of them is not finished."""
-    finished = run.finished()
+    finished = [fold for fold in run.finished() if run.model_file(fold).is_file()]
     if not finished:
         raise FoldwiseError(
             f"{run.name} has no network to predict with: no fold of it is finished, or it is a "
@@ -117,13 +116,13 @@ def _predicted(
 ) -> tuple[pd.DataFrame, Provenance]:
     """The stored table with other predictions; rows with the class prior keep it."""
     config = model.config
-    table, origin = read_table(run.table_file(fold, part.name))
+    table, origin = read_table(run.table(fold, part.name))
     known = ~table["id"].isin(origin.prior).to_numpy()
     names = table["id"][known].tolist()
     lost = [name for name in names if name not in part.rows]
     if lost:
         raise FoldwiseError(
-            f"{len(lost)} rows of {shown(run.table_file(fold, part.name))} have no usable image in "
+            f"{len(lost)} rows of {shown(run.table(fold, part.name))} have no usable image in "
             f"the competition any more ({first_few(lost)}): put the images back"
         )
     columns = prediction_columns(config.competition)

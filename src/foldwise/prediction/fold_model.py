@@ -97,7 +97,7 @@ def load_fold(run: Run, fold: int, device: torch.device) -> tuple[FoldModel, Pro
             f"{path} was made by another recipe than {shown(run.config_file)} now says: restore "
             f"the two together, or {advice}"
         )
-    beside = run.table_file(fold, "oof").is_file()  # not where the weights alone were copied to
+    beside = run.table(fold, "oof").is_file()  # not where the weights alone were copied to
     if origin.fold != fold or (beside and not origin.same_recipe(run.provenance(fold))):
         raise FoldwiseError(
             f"{path} is not the network that made the tables beside it: restore it, or {advice}"

@@ -65,6 +65,11 @@ def canonical(setting: str, size: int) -> str:
     return ",".join(names)
 
 
+def file_name(views: str) -> str:
+    """Canonical views as a part of files' names: _ for a comma, = for a colon."""
+    return views.replace(",", "_").replace(":", "=")
+
+
 def _in_pixels(name: str, size: int) -> str:
     """move:1:0 is a shift by a sixteenth of the side; hflip+plain is hflip; zoom:1.20 zoom:1.2."""
     match = re.fullmatch(r"(.*)move:(-?\d+):(-?\d+)", name)
