@@ -126,7 +126,7 @@ def images(words: list[str]) -> int:
         folder = packs_of(existing_folder(config.competition.slug))
         print(f"{clean(folder) / 2**20:,.0f} MB freed in {shown(folder)}")
         return 0
-    from foldwise.training.sources import make_packs
+    from foldwise.prediction.sources import make_packs
 
     for part, pack, folder in make_packs(config, layout.load(config)):
         size, shape = pack.pixels.nbytes / 2**20, " x ".join(map(str, pack.pixels.shape))

@@ -24,11 +24,11 @@ from foldwise.images.pipeline import Pipeline, asked_of_cpu, pipeline_of
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.models.weights import Loaded, check_digest
+from foldwise.prediction.sources import decide_look, open_sources
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 from foldwise.training.fold import Job, beginning, train_fold
 from foldwise.training.results import finish
-from foldwise.training.sources import decide_look, open_sources
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
