@@ -173,3 +173,29 @@ def test_an_unknown_run_is_named_with_the_nearest(home: Path) -> None:
     Run("digits-default").begin(Config(), "folds", [0])
     with pytest.raises(FoldwiseError, match="did you mean 'digits-default'"):
         Run("digit-default").config()
+
+
+def test_tables_of_other_views_are_listed_where_every_fold_has_them(home: Path) -> None:
+    run = Run("r")
+    for fold in (0, 1):
+        trained(run, fold, [str(fold)], ["x"], fold)
+    assert run.other_views() == []
+    for views in ("flip", "plain,zoom:1.2", "hflip+shift:0:-2"):
+        for fold in (0, 1):
+            table = frame([str(fold)], fold)
+            run.write_predictions(fold, "oof", table, provenance(fold), views)
+    run.write_predictions(1, "oof", frame(["1"], 1), provenance(1), "d4")
+    assert run.other_views() == ["flip", "hflip+shift:0:-2", "plain,zoom:1.2"]
+    for path in run.fold_folder(0).iterdir():
+        assert not set(path.name) & set(':*?"<>|,/')
+    run.begin(Config(run="r", overwrite=True), "folds", [0, 1])
+    assert not list(run.folder.glob("fold*/oof*"))
+
+
+def test_a_fold_that_is_read_is_not_trained_again(home: Path) -> None:
+    run, config = Run("r"), Config(run="r", overwrite=True)
+    run.begin(config, "folds", [0])
+    trained(run, 0, ["0"], ["x"], 0, compose.recipe_hash(config))
+    with run.fold_kept(0), run.fold_kept(0), pytest.raises(FoldwiseError, match="by another"):
+        run.begin(config, "folds", [0])
+    assert run.finished() == [0]

@@ -53,6 +53,17 @@ def laid_out(words: list[str]) -> list[str]:
     return changed
 
 
+def predict(words: list[str]) -> int:
+    given = own_keys("predict", words, required=("run", "tta"))
+    single = given.get("views", "false")
+    if single not in ("true", "false"):
+        raise UsageError(f"views={single} is not true or false (./run.sh help predict)")
+    from foldwise.prediction.again import predict_again
+
+    predict_again(given["run"], given.get("fold", ""), given["tta"], single == "true")
+    return 0
+
+
 def submission(words: list[str]) -> int:
     given = own_keys("submission", words, required=("run",))
     from foldwise.competition import layout
@@ -186,6 +197,16 @@ def show_help(words: list[str]) -> int:
 
 VERBS = {
     "train": Verb("train folds; write the submission when all are there", train, config=True),
+    "predict": Verb(
+        "predict OOF and test of a run again with other views (test-time augmentation)",
+        predict,
+        {
+            "run": "the run whose networks predict",
+            "fold": "folds to predict: 0..4, 0,2, 3 or all (left out: those that are finished)",
+            "tta": "views: flip, flips, d4, crop4, views8, views16, shift16, multiscale, a list",
+            "views": "true: each of the views alone, too, in tables of its own",
+        },
+    ),
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
     ),

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,7 +142,7 @@ class Run:
 
     def finished(self) -> list[int]:
         """Folds that are done: their model is written after everything else."""
-        return [k for k in self.started() if (self.fold_folder(k) / "model.safetensors").is_file()]
+        return [k for k in self.started() if self.model_file(k).is_file()]
 
     @contextlib.contextmanager
     def fold_log(self, fold: int) -> Iterator[TextIO]:
@@ -157,6 +158,19 @@ class Run:
                     "name other folds, or another run with run=NAME"
                 ) from error
             yield log
+
+    @contextlib.contextmanager
+    def fold_kept(self, fold: int) -> Iterator[None]:
+        """Inside, no process trains the fold again; several may read it at a time."""
+        with (self.fold_folder(fold) / "train.log").open("a") as log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FoldwiseError(
+                    f"fold {fold} of {self.name} is being trained by another process: wait for it, "
+                    "or name other folds with fold="
+                ) from error
+            yield
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -175,14 +189,35 @@ class Run:
         write_text(self.fold_folder(fold) / "metrics.csv", text.getvalue())
 
     def write_predictions(
-        self, fold: int, name: str, frame: pd.DataFrame, provenance: Provenance
+        self, fold: int, name: str, frame: pd.DataFrame, provenance: Provenance, views: str = ""
     ) -> None:
-        """fold<k>/oof.parquet or fold<k>/test.parquet, as ``name`` says."""
-        write_table(self.fold_folder(fold) / f"{name}.parquet", frame, provenance)
+        """fold<k>/oof.parquet or test.parquet, as ``name`` says, or of other ``views``."""
+        write_table(self.table_file(fold, name, views), frame, provenance)
+
+    def table_file(self, fold: int, name: str, views: str = "") -> Path:
+        """fold<k>/oof.parquet or, with ``views`` in `tta.canonical` form, oof.<views>.parquet.
+
+        In file names ``_`` stands for a comma, ``=`` for a colon: plain_zoom=1.2.
+        """
+        middle = f".{views.replace(',', '_').replace(':', '=')}" if views else ""
+        return self.fold_folder(fold) / f"{name}{middle}.parquet"
+
+    def other_views(self) -> list[str]:
+        """The views, as ``tta=`` takes them, that every finished fold was predicted with again."""
+        found: list[set[str]] = []
+        for fold in self.finished():
+            paths = self.fold_folder(fold).glob("oof.*.parquet")
+            names = {p.name.removeprefix("oof.").removesuffix(".parquet") for p in paths}
+            found.append({name.replace("=", ":").replace("_", ",") for name in names})
+        return sorted(set.intersection(*found)) if found else []
 
     def checkpoint(self, fold: int) -> Path:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"
+
+    def model_file(self, fold: int) -> Path:
+        """fold<k>/model.safetensors, the mark of a finished fold."""
+        return self.fold_folder(fold) / "model.safetensors"
 
     def metrics(self, fold: int) -> pd.DataFrame | None:
         """metrics.csv, or None where it is missing or damaged: nothing but its display needs it."""
@@ -206,7 +241,27 @@ class Run:
         # Copies: the format takes neither channels_last tensors nor two names for one memory.
         plain = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
         data = save(plain, metadata={"foldwise": provenance.to_json()})
-        write_bytes(self.fold_folder(fold) / "model.safetensors", data)
+        write_bytes(self.model_file(fold), data)
+
+    def model(self, fold: int) -> tuple[dict[str, Any], Provenance]:
+        """The tensors of model.safetensors, on the CPU, and what they were made from.
+
+        Raises FoldwiseError where the file is missing or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+        from safetensors.torch import load_file
+
+        path = self.model_file(fold)
+        try:
+            with safe_open(path, framework="pt") as file:
+                origin = Provenance(**json.loads(file.metadata()["foldwise"]))
+            return load_file(path), origin
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            reason = "no such file" if not path.is_file() else " ".join(str(error).split())[:200]
+            raise FoldwiseError(
+                f"{shown(path)} cannot be read as a network of foldwise ({reason}): restore it, or "
+                "train that fold again (fold=K overwrite=true)"
+            ) from error
 
     def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:
         """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds.

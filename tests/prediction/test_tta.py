@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foldwise.errors import UsageError
-from foldwise.prediction.tta import D4, PARTS, SETS, views_of
+from foldwise.prediction.tta import D4, PARTS, SETS, canonical, views_of
 
 IMAGES = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
 UNDONE = {"rot90": "rot270", "rot270": "rot90"}
@@ -64,3 +64,15 @@ def test_lists_and_unknown_views() -> None:
     for wrong in ("zoom:0", "zoom:x", "shift:1", ""):
         with pytest.raises(UsageError, match="there is no view"):
             views_of(wrong, 16)
+
+
+@pytest.mark.parametrize("size", [8, 16, 224])
+def test_one_text_for_all_that_mean_the_same(size: int) -> None:
+    for name in (*SETS, *PARTS):
+        assert canonical(name, size) == name
+        assert canonical(",".join(reversed(list(views_of(name, size)))), size) == name
+    assert canonical("plain", size) == "none"
+    assert canonical("hflip, plain,hflip", size) == "flip"
+    assert canonical("rot90,zoom:1.20,shift:-01:0,plain+hflip", size) == (
+        "rot90,zoom:1.2,shift:-1:0,hflip"
+    )

@@ -22,14 +22,15 @@ def predict(
     read: Callable[[Tensor], Tensor],
     views: Sequence[View] = (SIMPLE["plain"],),
     space: str = "prob",
+    advance: Callable[[int], object] = lambda count: None,
 ) -> np.ndarray:
     """Predictions, float32 (len(rows), classes), in the order of ``rows``.
 
     ``prepare``: uint8 batch on the device -> what the network takes; ``read``: its logits, float32
     -> predictions (see `models.outputs.reader`). ``views`` of each image (see `prediction.tta`) go
     through the network in one batch; their predictions are averaged, or with the ``space`` logit
-    their logits. The network is left in the
-    mode that it came in. Beside the result, only a few batches are in memory.
+    their logits. ``advance`` is called with the number of images just predicted. The network is
+    left in the mode that it came in. Beside the result, only a few batches are in memory.
     """
     training = network.training
     network.eval()
@@ -45,6 +46,7 @@ def predict(
             out = torch.empty((len(rows), predictions.shape[1]), device=predictions.device)
         out[start : start + len(batch)] = predictions
         start += len(batch)
+        advance(len(batch))
     network.train(training)
     return np.empty((0, 0), np.float32) if out is None else out.cpu().numpy()
 

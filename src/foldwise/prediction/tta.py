@@ -53,14 +53,28 @@ def views_of(setting: str, size: int) -> dict[str, View]:
     return found
 
 
+def canonical(setting: str, size: int) -> str:
+    """One text for all that mean the same views: a set's name, or names with commas between.
+
+    Raises UsageError as `views_of`.
+    """
+    names = list(views_of(setting, size))
+    for known in (*SETS, *PARTS):
+        if set(views_of(known, size)) == set(names):
+            return known
+    return ",".join(names)
+
+
 def _in_pixels(name: str, size: int) -> str:
-    """move:1:0 is a shift by a sixteenth of the side; hflip+plain is hflip."""
+    """move:1:0 is a shift by a sixteenth of the side; hflip+plain is hflip; zoom:1.20 zoom:1.2."""
     match = re.fullmatch(r"(.*)move:(-?\d+):(-?\d+)", name)
     if match:
         step = max(1, round(size / SIXTEENTH))
         name = f"{match[1]}shift:{int(match[2]) * step}:{int(match[3]) * step}"
+    name = re.sub(r"shift:(-?\d+):(-?\d+)", lambda m: f"shift:{int(m[1])}:{int(m[2])}", name)
+    name = re.sub(r"zoom:(\d*\.?\d+)$", lambda m: f"zoom:{float(m[1]):g}", name)
     name = re.sub(r"shift:0:0$", "plain", name)
-    return name.removesuffix("+plain") if "+" in name else name
+    return name.removesuffix("+plain").removeprefix("plain+")
 
 
 def _view(name: str, said: str, setting: str) -> View:

@@ -17,16 +17,14 @@ from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import loss_metric, metric_of, watched
 from foldwise.config import Config
-from foldwise.device import autocast, seed_for
+from foldwise.device import seed_for
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, out_of_memory
 from foldwise.files import out_of_space, shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
 from foldwise.images.pipeline import Pipeline
-from foldwise.models.build import build_model, place
-from foldwise.models.outputs import keep_scale, outputs, reader
-from foldwise.prediction.predict import predict
-from foldwise.prediction.tta import SIMPLE, views_of
+from foldwise.models.outputs import keep_scale
+from foldwise.prediction.fold_model import FoldModel, network_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
 from foldwise.training import checkpoint
@@ -85,7 +83,7 @@ def train_fold(job: Job, fold: int) -> None:
 
 def _train(job: Job, fold: int, log: TextIO) -> None:
     config, run = job.config, job.run
-    train_rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
+    train_rows = training_rows(job, fold)
     held_rows = np.flatnonzero(job.split.fold == fold)
     if not len(train_rows):
         raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
@@ -99,35 +97,26 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     if last.is_file():
         checkpoint.load(last, identity, state)
         say(log, f"fold {fold} goes on at epoch {state.epoch + 1}, step {state.step + 1}")
-    look = partial(
-        predict,
-        batch_size=2 * config.train.batch_size,
-        prepare=normalize,
-        autocast=partial(autocast, job.device, config.train.precision),
-        read=reader(config.loss.name, config.competition.task, state.result()),
-        views=list(views_of(config.tta.views, config.images.size).values()),
-        space=config.tta.space,
-    )
+    look = FoldModel(config, state.result(), normalize, job.device)
 
     def evaluate(state: State) -> dict[str, float]:
-        rows, plain = shortened(config, held_rows), [SIMPLE["plain"]]
-        return _validation(job, rows, look(state.result(), job.images, rows, views=plain))
+        rows = shortened(config, held_rows)
+        return _validation(job, rows, look(job.images, rows, views="none"))
 
-    targets = _training_tensor(job, scale).to(job.device)
-    material = Material(fold, train_rows, job.images, targets, normalize, job.device, job.pipeline)
+    material = material_of(job, fold, normalize)
     with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
         fit(config, material, state, progress, evaluate, partial(checkpoint.save, last, identity))
 
     prior = _prior(job, train_rows)
     rows = shortened(config, held_rows)
-    predictions = look(state.result(), job.images, rows)
+    predictions = look(job.images, rows)
     state.history[-1] |= _validation(job, rows, predictions)
     held = _known(job, fold, held_rows)
     table, without = _filled(config, held, np.arange(len(rows)), predictions, prior)
     run.write_predictions(fold, "oof", table, dataclasses.replace(provenance, prior=without))
     if job.test_images is not None and job.data.test is not None:
         rows, began = shortened(config, job.test_rows), time.monotonic()
-        predictions = look(state.result(), job.test_images, rows)
+        predictions = look(job.test_images, rows)
         log.write(f"test: {len(rows) / (time.monotonic() - began):,.0f} images/s\n")
         table, without = _filled(config, job.data.test[["id"]], rows, predictions, prior)
         run.write_predictions(fold, "test", table, dataclasses.replace(provenance, prior=without))
@@ -146,9 +135,8 @@ def beginning(
     standardised with. Raises UsageError and FoldwiseError for what cannot be built.
     """
     torch.manual_seed(seed_for(config.seed, fold))
-    width = outputs(config.loss.name, len(config.competition.classes))
-    built = build_model(config.model, width, config.images.size)
-    network = place(built.network, device, config.train.channels_last)
+    built, normalize = network_of(config, device)
+    network = built.network
     if scale:
         keep_scale(network, *(torch.from_numpy(part).to(device) for part in scale))
     state = State(
@@ -159,7 +147,7 @@ def beginning(
         losses=torch.zeros(steps, device=device),
         loaded=built.loaded,
     )
-    return state, Normalize(built.mean, built.std, device, config.train.channels_last)
+    return state, normalize
 
 
 def scale_of(config: Config, values: np.ndarray) -> Scale | None:
@@ -170,12 +158,19 @@ def scale_of(config: Config, values: np.ndarray) -> Scale | None:
     return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
-def _training_tensor(job: Job, scale: Scale | None) -> torch.Tensor:
-    """The targets as the loss wants them: class indices, float flags, or standardised numbers."""
-    values = job.mended.values
-    if scale:
+def training_rows(job: Job, fold: int) -> np.ndarray:
+    """int64: the rows that a fold trains on."""
+    return np.flatnonzero((job.split.fold != fold) & job.mended.kept)
+
+
+def material_of(job: Job, fold: int, normalize: Normalize) -> Material:
+    """What a fold trains on: class indices, float flags, or standardised numbers as targets."""
+    rows, values = training_rows(job, fold), job.mended.values
+    if scale := scale_of(job.config, values[rows]):
         values = (values - scale[0]) / scale[1]
-    return torch.from_numpy(values if values.ndim == 1 else values.astype(np.float32))
+    values = values if values.ndim == 1 else values.astype(np.float32)
+    targets = torch.from_numpy(values).to(job.device)
+    return Material(fold, rows, job.images, targets, normalize, job.device, job.pipeline)
 
 
 def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,160 @@
+"""`./run.sh predict`: the rows of a run's tables, predicted again with other views."""
+
+import math
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from foldwise import compose
+from foldwise.bar import counted
+from foldwise.competition import layout
+from foldwise.competition.layout import CompetitionData
+from foldwise.competition.metrics import metric_of
+from foldwise.config import Config
+from foldwise.device import prepare
+from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.files import shown
+from foldwise.images.load import Images
+from foldwise.prediction.fold_model import FoldModel, device_of, load_fold
+from foldwise.prediction.sources import Sources, open_sources
+from foldwise.prediction.tta import canonical, views_of
+from foldwise.provenance import Provenance, prediction_columns, read_table, targets_of
+from foldwise.runs import Run
+
+LONGEST = 150  # characters of a list of views: it becomes a part of a file's name
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one kind of table, and where the usable ones are: {id: row}."""
+
+    name: str  # oof or test
+    images: Images | None
+    rows: dict[str, int]
+
+
+def predict_again(name: str, folds: str, tta: str, single: bool = False) -> None:
+    """Write fold<k>/oof.<tta>.parquet and test.<tta>.parquet, and print their scores.
+
+    They have the rows, columns and priors of oof.parquet and test.parquet, and take the place of
+    earlier ones. ``folds``: as in ``fold=``, or '' for those that are finished; ``single``: each of
+    the views alone, too, in tables of its own. Raises FoldwiseError and UsageError.
+    """
+    run = Run(name)
+    config = run.config()
+    settings = _settings(config, tta, single)
+    wanted = _wanted(run, folds, config.folds.k)
+    data, device = layout.load(config), device_of(config)
+    prepare(config.train, device)
+    parts = _parts(data, open_sources(config, data, device, device))
+    scored: dict[str, list[pd.DataFrame]] = {"": [], **{views: [] for views in settings}}
+    for fold in wanted:
+        with run.fold_kept(fold):
+            model, _ = load_fold(run, fold, device)
+            scored[""].append(read_table(run.table_file(fold, "oof"))[0])
+            for views, said in settings.items():
+                for part in parts:
+                    if run.table_file(fold, part.name).is_file():
+                        table, origin = _predicted(run, fold, part, model, said)
+                        run.write_predictions(fold, part.name, table, origin, views)
+                        scored[views] += [table] if part.name == "oof" else []
+    print(_table(config, wanted, scored))
+    names = [run.table_file(wanted[0], part, views).name for part in ("oof", "test")
+             for views in settings if run.table_file(wanted[0], part, views).is_file()]  # fmt: skip
+    places = first_few((f"fold{k}" for k in wanted), 10)
+    print(f"{first_few(names, 4)} in {shown(run.folder)}/ ({places})")
+
+
+def _settings(config: Config, tta: str, single: bool) -> dict[str, str]:
+    """The views to predict: canonical -> as the recipe of such a run would say them.
+
+    Where the run's own views are meant, these are its own words, and so its own order and hash.
+    """
+    size = config.images.size
+    names = [canonical(tta, size)]
+    if single:
+        names += [canonical(view, size) for view in views_of(tta, size)]
+    if max(map(len, names)) > LONGEST:
+        raise UsageError(
+            f"tta={tta} makes too long a name for a file: take fewer views, or one of the sets"
+        )
+    own = config.tta.views
+    return {name: own if name == canonical(own, size) else name for name in names}
+
+
+def _wanted(run: Run, folds: str, k: int) -> list[int]:
+    """The folds to predict. Raises FoldwiseError where one of them is not finished."""
+    finished = run.finished()
+    if not finished:
+        raise FoldwiseError(
+            f"{run.name} has no network to predict with: no fold of it is finished, or it is a "
+            "blend, whose members have them; train it, or name another run"
+        )
+    wanted = compose.parse_folds(folds, k) if folds else finished
+    missing = [fold for fold in wanted if fold not in finished]
+    if missing:
+        raise FoldwiseError(
+            f"folds {first_few(missing)} of {run.name} are not finished: train them first, or say "
+            f"fold={','.join(map(str, finished))}"
+        )
+    others = [fold for fold in range(k) if fold not in finished]
+    if others and not folds:
+        print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
+    return wanted
+
+
+def _parts(data: CompetitionData, sources: Sources) -> list[Part]:
+    ids = data.test["id"].tolist() if data.test is not None else []
+    usable = {ids[row]: row for row in sources.usable.tolist()}
+    train = {name: row for row, name in enumerate(data.train["id"].tolist())}
+    return [Part("oof", sources.train, train), Part("test", sources.test, usable)]
+
+
+def _predicted(
+    run: Run, fold: int, part: Part, model: FoldModel, views: str
+) -> tuple[pd.DataFrame, Provenance]:
+    """The stored table with other predictions; rows with the class prior keep it."""
+    config = model.config
+    table, origin = read_table(run.table_file(fold, part.name))
+    known = ~table["id"].isin(origin.prior).to_numpy()
+    names = table["id"][known].tolist()
+    lost = [name for name in names if name not in part.rows]
+    if lost:
+        raise FoldwiseError(
+            f"{len(lost)} rows of {shown(run.table_file(fold, part.name))} have no usable image in "
+            f"the competition any more ({first_few(lost)}): put the images back"
+        )
+    columns = prediction_columns(config.competition)
+    values = table[columns].to_numpy(np.float32, copy=True)
+    if names and part.images is not None:
+        rows = np.array([part.rows[name] for name in names], np.int64)
+        with counted(len(rows), f"images of fold {fold} predicted ({part.name})") as advance:
+            values[known] = model(part.images, rows, views, advance)
+    others = table.drop(columns=columns)
+    recipe = replace(run.config(), tta=replace(config.tta, views=views))
+    origin = replace(origin, recipe_hash=compose.recipe_hash(recipe))
+    return pd.concat([others, pd.DataFrame(values, columns=columns)], axis=1), origin
+
+
+def _table(config: Config, folds: list[int], scored: dict[str, list[pd.DataFrame]]) -> str:
+    """The metric by views (lines) and folds (columns), the run's own tables first."""
+    settings = config.competition
+    metric, columns = metric_of(settings.metric, settings), prediction_columns(settings)
+
+    def score(tables: list[pd.DataFrame]) -> str:
+        table = pd.concat(tables, ignore_index=True)
+        value = metric(targets_of(settings, table), table[columns].to_numpy())
+        return "-" if math.isnan(value) else f"{value:.4f}"
+
+    own = f"{config.tta.views} (the run's own)"
+    each = folds if len(folds) <= 10 else []
+    rows = [[metric.name, *(f"fold {fold}" for fold in each), "OOF"]]
+    for views, tables in scored.items():
+        alone = tables[: len(each)]
+        rows.append([views or own, *(score([table]) for table in alone), score(tables)])
+    first = max(len(row[0]) for row in rows)
+    return "\n".join(
+        f"{row[0]:<{first}}" + "".join(f" {cell:>9}" for cell in row[1:]) for row in rows
+    )

@@ -1,0 +1,118 @@
+"""A fold's network with all that decides about its predictions: built, or loaded from its run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from foldwise import compose
+from foldwise.config import Config
+from foldwise.device import autocast, pick_device
+from foldwise.errors import FoldwiseError, UsageError
+from foldwise.files import shown
+from foldwise.images.augment import Normalize
+from foldwise.images.load import Images
+from foldwise.models.build import BuiltModel, build_model, place
+from foldwise.models.outputs import keep_scale, outputs, reader
+from foldwise.prediction.predict import predict
+from foldwise.prediction.tta import views_of
+from foldwise.provenance import Provenance
+from foldwise.runs import Run
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """A network on its device; ``config`` is resolved. Call it to predict.
+
+    ``network`` takes what ``normalize`` makes of uint8 images.
+    """
+
+    config: Config
+    network: nn.Module
+    normalize: Normalize
+    device: torch.device
+
+    def __call__(
+        self,
+        images: Images,
+        rows: np.ndarray,
+        views: str = "",
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> np.ndarray:
+        """float32 (len(rows), classes), as of `predict`, from the config's views or from others.
+
+        Raises UsageError for views that there are not.
+        """
+        config = self.config
+        return predict(
+            self.network,
+            images,
+            rows,
+            batch_size=2 * config.train.batch_size,
+            prepare=self.normalize,
+            autocast=partial(autocast, self.device, config.train.precision),
+            read=reader(config.loss.name, config.competition.task, self.network),
+            views=list(views_of(views or config.tta.views, config.images.size).values()),
+            space=config.tta.space,
+            advance=advance,
+        )
+
+
+def network_of(
+    config: Config, device: torch.device, first_weights: bool = True
+) -> tuple[BuiltModel, Normalize]:
+    """A resolved config's network on ``device``, and what it wants done to the pixels.
+
+    ``first_weights=False`` is for a network whose trained weights come next.
+    Raises UsageError and FoldwiseError for what cannot be built.
+    """
+    width = outputs(config.loss.name, len(config.competition.classes))
+    built = build_model(config.model, width, config.images.size, first_weights)
+    place(built.network, device, config.train.channels_last)
+    return built, Normalize(built.mean, built.std, device, config.train.channels_last)
+
+
+def device_of(config: Config) -> torch.device:
+    """Where a finished run predicts: on its ``train.device``, or on what another machine has."""
+    try:
+        return pick_device(config.train.device)
+    except UsageError:
+        return pick_device("auto")
+
+
+def load_fold(run: Run, fold: int, device: torch.device) -> tuple[FoldModel, Provenance]:
+    """The network of a finished fold in eval mode, its weights frozen, and what it was made from.
+
+    It predicts on a device of the same kind exactly as when it was trained. Raises FoldwiseError
+    for weights that are missing, damaged, or not of this run and fold.
+    """
+    config = run.config()
+    tensors, origin = run.model(fold)
+    path, advice = shown(run.model_file(fold)), "train that fold again (fold=K overwrite=true)"
+    if origin.recipe_hash != compose.recipe_hash(config):
+        raise FoldwiseError(
+            f"{path} was made by another recipe than {shown(run.config_file)} now says: restore "
+            f"the two together, or {advice}"
+        )
+    if origin.fold != fold or not origin.same_recipe(run.provenance(fold)):
+        raise FoldwiseError(
+            f"{path} is not the network that made the tables beside it: restore it, or {advice}"
+        )
+    if config.train.precision == "fp16" and device.type == "cpu":  # as training refuses it there
+        config.train.precision = "fp32"
+    built, normalize = network_of(config, device, first_weights=False)
+    if config.competition.task == "regression":
+        mean, std = torch.zeros(2, len(config.competition.classes), device=device)
+        keep_scale(built.network, mean, std)
+    try:
+        built.network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FoldwiseError(
+            f"{path} does not fit {config.model.name} ({reason}): restore it, or {advice}"
+        ) from error
+    network = built.network.eval().requires_grad_(False)
+    return FoldModel(config, network, normalize, device), origin
