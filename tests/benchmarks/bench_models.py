@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 import numpy as np
 import torch
 from figures import Figures, machine
+from foldwise.training.sources import decide_look
 from model_tables import FOLDER, LINEAR, write_page
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
@@ -48,7 +49,6 @@ from foldwise.models.listing import size_of
 from foldwise.prediction.predict import predict
 from foldwise.training.fold import beginning
 from foldwise.training.loop import Material, epoch_steps, fit, step
-from foldwise.training.sources import decide_look
 from foldwise.training.train import decide, train
 
 SIDE, CLASSES, ROUNDS = 32, 10, 3

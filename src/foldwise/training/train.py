@@ -41,7 +41,7 @@ def train(config: Config) -> None:
     Interrupted.
     """
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
+    split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), pick_device(config.train.device)
     if set(run.started()) - set(run.replaced(config, folds)):
@@ -83,7 +83,7 @@ def train(config: Config) -> None:
         raise Interrupted(error.signum, begun=True) from error
 
 
-def _duplicates(data: CompetitionData, config: Config) -> list[str]:
+def near_duplicates(data: CompetitionData, config: Config) -> list[str]:
     """The group of near-duplicates of each train row, for folds.group=duplicates."""
     from foldwise.audit.duplicates import duplicate_groups
 
