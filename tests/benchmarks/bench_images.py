@@ -1,6 +1,6 @@
 """From JPEG files to normalised batches, beside the usual loaders, and the decoders beside each other.
 
-    .venv/bin/python tests/benchmarks/bench_images.py FLOWERS [loaders] [decoders] [--rounds 5]
+    .venv/bin/python tests/benchmarks/bench_images.py FLOWERS [loaders] [decoders] [--page]
 
 FLOWERS is flowers12.zip, or its folder: 960 photographs of 224 pixels. They and their mirror images
 are enlarged to 500 pixels and about 85 KB, into --folder where one is given (and used again from
@@ -14,31 +14,31 @@ decoders: a file in memory to its array of bytes, brought to 224 pixels by OpenC
 tensorflow take part where they are installed.
 
 All take turns, each for about --seconds; a ratio is that of one round. The tables have the median
-of the rounds and, in brackets, the lowest and highest; the page of docs/ gets them with --page.
+of the rounds and, in brackets, the lowest and highest; --page puts them into docs/images.md.
 """
 
 import argparse
 import importlib.util
-import shutil
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import cv2
 import numpy as np
 import torch
+from figures import DOCS, into_page, machine, markdown
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
-from turns import Work, ratios, speed, spread, take_turns, waiter
+from turns import Work, ratios, speed, spread, take_turns, versions, waiter
 
-from foldwise.config import PRESETS, Augment
+from foldwise.config import PRESETS, Augment, Train
+from foldwise.device import prepare
 from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import Images, PackedImages, StreamedImages
 from foldwise.images.pack import Look, clean, open_pack
@@ -57,7 +57,9 @@ def enlarged(flowers: Path, folder: Path) -> list[str]:
             zipfile.ZipFile(flowers).extractall(folder / "original")
             flowers = folder / "original"
         photos = [cv2.imread(str(path)) for path in sorted(flowers.rglob("*.jpg"))]
-        large = [cv2.resize(photo, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC) for photo in photos]
+        large = [
+            cv2.resize(photo, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC) for photo in photos
+        ]
         quality = quality_of(large[::50])
         for number, image in enumerate([*large, *(image[:, ::-1] for image in large)]):
             name = folder / f"{number:04d}.jpg"
@@ -70,13 +72,14 @@ def enlarged(flowers: Path, folder: Path) -> list[str]:
 
 
 def quality_of(images: list[np.ndarray]) -> int:
-    """The highest at which JPEG files of these images have no more than KILOBYTES."""
-    for quality in range(100, 50, -1):
+    """That at which JPEG files of these images come nearest to KILOBYTES."""
+
+    def off(quality: int) -> float:
         words = [cv2.IMWRITE_JPEG_QUALITY, quality]
         sizes = [len(cv2.imencode(".jpg", image, words)[1]) for image in images]
-        if sum(sizes) / len(sizes) <= 1000 * KILOBYTES:
-            return quality
-    raise SystemExit("no quality gives files of that size")
+        return abs(sum(sizes) / len(sizes) - 1000 * KILOBYTES)
+
+    return min(range(75, 101), key=off)
 
 
 # Ours.
@@ -221,7 +224,9 @@ def loaders(files: list[str], rounds: int, seconds: float) -> str:
             {
                 names[0]: lambda: first_epoch(files, packs / "made"),
                 names[1]: turn(lambda: epochs(pack, count)),
-                "every epoch without a pack (`images.pack=off`)": turn(lambda: epochs(stream, count)),
+                "every epoch without a pack (`images.pack=off`)": turn(
+                    lambda: epochs(stream, count)
+                ),
                 "timm's loader": turn(lambda: timm_loader(files)),
                 "torchvision v2, PIL": turn(lambda: loader(files, torchvision(False))),
                 "torchvision v2, its own decoder": turn(lambda: loader(files, torchvision(True))),
@@ -261,7 +266,11 @@ def decoders() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         return np.asarray(image.convert("RGB"))
 
     def torchs(data: np.ndarray) -> np.ndarray:
-        return vision.decode_jpeg(torch.from_numpy(data), vision.ImageReadMode.RGB).permute(1, 2, 0).numpy()
+        return (
+            vision.decode_jpeg(torch.from_numpy(data), vision.ImageReadMode.RGB)
+            .permute(1, 2, 0)
+            .numpy()
+        )
 
     half = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -273,6 +282,7 @@ def decoders() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     }
     if importlib.util.find_spec("kornia_rs"):
         from kornia_rs.io import decode_image_jpeg
+
         found["kornia_rs, whole"] = lambda data: np.asarray(decode_image_jpeg(data.tobytes()))
     if importlib.util.find_spec("tensorflow"):
         import tensorflow as tf
@@ -321,12 +331,6 @@ def compared_decoders(files: list[str], rounds: int, seconds: float) -> str:
     return markdown(["", "1 thread, images a second", "2 threads", "mean error of 255"], lines)
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """A table whose columns but the first are numbers."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -337,13 +341,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the enlarged files are kept")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--page", action="store_true", help="write docs/images.md")
     options = parser.parse_args()
+    prepare(Train(), CPU)
+    where = (
+        f"{machine(CPU)}; {versions('timm', 'torchvision', 'albumentations', 'opencv', 'pillow')}"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         files = enlarged(options.flowers, folder)
         for name in options.parts or parts:
-            print(parts[name](files, options.rounds, options.seconds), flush=True)
+            table = parts[name](files, options.rounds, options.seconds)
+            print(f"{where}.\n\n{table}", flush=True)
+            if options.page:
+                into_page(DOCS / "images.md", {name: f"{where}.\n\n{table}"})
 
 
 if __name__ == "__main__":

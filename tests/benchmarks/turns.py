@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import distributions
 from itertools import islice
 
 import torch
@@ -49,3 +50,14 @@ def spread(values: list[float], form: str) -> str:
 def ratios(ours: list[float], theirs: list[float]) -> list[float]:
     """Of the same rounds."""
     return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+
+
+def versions(*names: str) -> str:
+    """Of torch and of these packages (by how their names begin)."""
+    found = [
+        f"{name} {package.version}"
+        for name in ("torch", *names)
+        for package in distributions()
+        if package.name.lower() == name or package.name.lower().startswith(f"{name}-python")
+    ]
+    return ", ".join(dict.fromkeys(found))

@@ -41,7 +41,7 @@ def moved(images: Tensor, moves: Moves, border: str) -> Tensor:
         down, along = np.where(turned, down >> 16, down), np.where(turned, along << 16, along)
     result = torch.empty(images.shape, dtype=torch.uint8)
     source, target = images.contiguous().numpy(), result.numpy()
-    at_once = ROWS // height
+    at_once, nothing = ROWS // height, np.empty(0, np.uint16)
 
     def move(some: slice) -> None:
         for start in range(some.start, some.stop, at_once):
@@ -49,10 +49,8 @@ def moved(images: Tensor, moves: Moves, border: str) -> Tensor:
             first = np.arange(part.stop - start, dtype=np.int32)[:, None] * (height << 16)
             places = (down[part] + first)[:, :, None] + along[part, None, :]
             tall, pairs = (-1, width, channels), places.view(np.int16).reshape(-1, width, 2)
-            cv2.remap(
-                source[part].reshape(tall), pairs, None, cv2.INTER_NEAREST,
-                target[part].reshape(tall),
-            )  # fmt: skip
+            many, into = source[part].reshape(tall), target[part].reshape(tall)
+            cv2.remap(many, pairs, nothing, cv2.INTER_NEAREST, into)
 
     in_threads(move, batch, height * width * channels)
     return blackened(result, moves) if border == "black" else result
@@ -168,14 +166,14 @@ class _Job:
             matrices = np.empty((len(now), 3, 4))
             matrices[:, :, :3] = jitter.chroma[some].numpy() * factor[:, None, None]
             matrices[:, :, 3] = offset[:, None]
-            for part, matrix, to in zip(parts, matrices.repeat(self.groups, axis=0), into, strict=True):
+            matrices = matrices.repeat(self.groups, axis=0)
+            for part, matrix, to in zip(parts, matrices, into, strict=True):
                 cv2.transform(part, matrix, to)
         else:
-            tables = np.arange(256) * factor[:, None] + offset[:, None]
-            tables = np.rint(tables).clip(0, 255).astype(np.uint8).repeat(self.groups, axis=0)
-            lines = (-1, self.height, self.width * self.step)
-            for part, table, to in zip(parts.reshape(lines), tables, into.reshape(lines), strict=True):
-                cv2.LUT(part, table, to)
+            values = np.arange(256) * factor[:, None] + offset[:, None]
+            tables = np.rint(values).clip(0, 255).astype(np.uint8).repeat(self.groups, axis=0)
+            for part, table, to in zip(parts, tables, into, strict=True):
+                cv2.LUT(part.reshape(self.height, -1), table, to.reshape(self.height, -1))
         return result
 
     def _mean_gray(self, images: np.ndarray) -> np.ndarray:
