@@ -112,7 +112,7 @@ MORE = Augment(
 
 
 def device_ours(images: Tensor, settings: Augment) -> Work:
-    normalize = Normalize(MEAN, STD, images.device, channels_last=False)
+    normalize = Normalize(MEAN, STD, images.device, channels_last=True)
     half = torch.float16 if images.device.type == "cuda" else torch.float32
     while True:
         yield len(normalize(augment(images, settings, half)))

@@ -1,30 +1,25 @@
-"""From JPEG files to normalised batches, beside the usual loaders, and the decoders beside each other.
+"""From JPEG files to normalised batches, beside the usual loaders.
 
-    .venv/bin/python tests/benchmarks/bench_images.py FLOWERS [loaders] [decoders] [--page]
+    .venv/bin/python tests/benchmarks/bench_images.py FLOWERS [--rounds 5] [--page]
 
 FLOWERS is flowers12.zip, or its folder: 960 photographs of 224 pixels. They and their mirror images
 are enlarged to 500 pixels and about 85 KB, into --folder where one is given (and used again from
-there), otherwise into a temporary one. Two processes or threads for everybody.
+there), otherwise into a temporary one. Batches of 64 at 224 pixels, augmented by the preset
+`medium`, or what comes nearest to it in the others' words; two processes or threads for everybody.
 
-loaders: batches of 64 at 224 pixels with the `medium` preset, or what comes nearest to it in the
-others' words. Ours has a first epoch, which decodes and packs all files (the pack is deleted before
-each round), and later ones, from the pack. The others do the same in every epoch.
+Ours has a first epoch, which decodes and packs all files (the pack is deleted before each round),
+and later ones, from the pack. The others do the same in every epoch.
 
-decoders: a file in memory to its array of bytes, brought to 224 pixels by OpenCV. kornia_rs and
-tensorflow take part where they are installed.
-
-All take turns, each for about --seconds; a ratio is that of one round. The tables have the median
-of the rounds and, in brackets, the lowest and highest; --page puts them into docs/images.md.
+All take turns, each for about --seconds; a ratio is that of one round. The table has the median
+of the rounds and, in brackets, the lowest and highest; --page puts it into docs/images.md.
 """
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
@@ -33,6 +28,7 @@ import cv2
 import numpy as np
 import torch
 from figures import DOCS, into_page, machine, markdown
+from photos import decoding, enlarged
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from turns import Work, ratios, speed, spread, take_turns, versions, waiter
@@ -45,44 +41,8 @@ from foldwise.images.pack import Look, clean, open_pack
 
 CPU = torch.device("cpu")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-LARGE, SIZE, BATCH, WORKERS, KILOBYTES = 500, 224, 64, 2, 85
+SIZE, BATCH, WORKERS = 224, 64, 2
 LOOK, MEDIUM = Look(SIZE, 3), Augment(**PRESETS["medium"])  # type: ignore[arg-type]
-
-
-def enlarged(flowers: Path, folder: Path) -> list[str]:
-    """Paths of the enlarged photographs and of their mirror images, made where they are missing."""
-    done = folder / "whole"
-    if not done.is_file():
-        if flowers.is_file():
-            zipfile.ZipFile(flowers).extractall(folder / "original")
-            flowers = folder / "original"
-        photos = [cv2.imread(str(path)) for path in sorted(flowers.rglob("*.jpg"))]
-        large = [
-            cv2.resize(photo, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC) for photo in photos
-        ]
-        quality = quality_of(large[::50])
-        for number, image in enumerate([*large, *(image[:, ::-1] for image in large)]):
-            name = folder / f"{number:04d}.jpg"
-            cv2.imwrite(str(name), image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        done.write_text(f"quality {quality}\n")
-    paths = sorted(folder.glob("*.jpg"))
-    size = sum(path.stat().st_size for path in paths) / len(paths) / 1000
-    print(f"{len(paths)} files of {LARGE} pixels and {size:.0f} KB, {done.read_text().strip()}")
-    return [str(path) for path in paths]
-
-
-def quality_of(images: list[np.ndarray]) -> int:
-    """That at which JPEG files of these images come nearest to KILOBYTES."""
-
-    def off(quality: int) -> float:
-        words = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        sizes = [len(cv2.imencode(".jpg", image, words)[1]) for image in images]
-        return abs(sum(sizes) / len(sizes) - 1000 * KILOBYTES)
-
-    return min(range(75, 101), key=off)
-
-
-# Ours.
 
 
 def epoch(images: Images, count: int) -> Work:
@@ -111,16 +71,6 @@ def copies(images: Images, count: int) -> Work:
     while True:
         order = np.random.default_rng().permutation(count)
         yield from map(len, images.batches(np.split(order, range(BATCH, count, BATCH))))
-
-
-def decoding(files: list[str], decode: Callable[[str], object], threads: int) -> Work:
-    """Batches of files, each decoded; by threads, as we do."""
-    with ThreadPoolExecutor(threads) as pool:
-        while True:
-            for start in range(0, len(files) - BATCH + 1, BATCH):
-                parts = np.array_split(files[start : start + BATCH], 4 * threads)
-                list(pool.map(lambda part: [decode(str(name)) for name in part], parts))
-                yield BATCH
 
 
 # The others: `medium` in their words, decoding included.
@@ -210,152 +160,56 @@ def timm_loader(files: list[str]) -> Work:
             yield len(pixels)
 
 
-def loaders(files: list[str], rounds: int, seconds: float) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        packs, count = Path(folder), len(files)
-        pack = PackedImages(open_pack(files, LOOK, packs / "kept", WORKERS).pixels, CPU)
-        stream = StreamedImages(files, LOOK, CPU, WORKERS)
-
-        def turn(make: Callable[[], Work]) -> Callable[[], float]:
-            return lambda: speed(make, seconds, waiter(CPU))
-
-        names = ["first epoch: decoded, packed, augmented", "later epochs: from the pack"]
-        found = take_turns(
-            {
-                names[0]: lambda: first_epoch(files, packs / "made"),
-                names[1]: turn(lambda: epochs(pack, count)),
-                "every epoch without a pack (`images.pack=off`)": turn(
-                    lambda: epochs(stream, count)
-                ),
-                "timm's loader": turn(lambda: timm_loader(files)),
-                "torchvision v2, PIL": turn(lambda: loader(files, torchvision(False))),
-                "torchvision v2, its own decoder": turn(lambda: loader(files, torchvision(True))),
-                "albumentations, OpenCV": turn(lambda: loader(files, albumentations())),
-                "decoding alone": turn(lambda: decoding(files, LOOK.decode, WORKERS)),
-                "copying packed bytes alone": turn(lambda: copies(pack, count)),
-            },
-            rounds,
-        )
-    first, later = (found[name] for name in names)
-    lines = [
-        [
-            f"foldwise, {name}" if number < 3 else name,
-            spread(values, ",.0f"),
-            *(spread(ratios(mine, values), ".2f") if 3 <= number < 7 else "" for mine in (first, later)),
-        ]
-        for number, (name, values) in enumerate(found.items())
-    ]  # fmt: skip
-    head = ["", "images a second", "our first epoch is faster by", "our later epochs by"]
-    return markdown(head, lines)
-
-
-# The decoders.
-
-
-def decoders() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Bytes of a file, uint8 (n,) -> its pixels at some size, uint8 (h, w, 3)."""
-    import io
-
-    from PIL import Image
-    from torchvision import io as vision
-
-    def pillow(data: np.ndarray, draft: bool) -> np.ndarray:
-        image = Image.open(io.BytesIO(data.tobytes()))
-        if draft:
-            image.draft("RGB", (SIZE, SIZE))
-        return np.asarray(image.convert("RGB"))
-
-    def torchs(data: np.ndarray) -> np.ndarray:
-        return (
-            vision.decode_jpeg(torch.from_numpy(data), vision.ImageReadMode.RGB)
-            .permute(1, 2, 0)
-            .numpy()
-        )
-
-    half = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2
-    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        f"OpenCV {cv2.__version__}, whole": lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR_RGB),
-        "OpenCV, at half": lambda data: cv2.imdecode(data, half),
-        "Pillow, whole": lambda data: pillow(data, draft=False),
-        "Pillow, at half (draft)": lambda data: pillow(data, draft=True),
-        "torchvision.io, whole": torchs,
+def loaders(files: list[str], folder: Path, rounds: int, seconds: float) -> str:
+    count = len(files)
+    pack = PackedImages(open_pack(files, LOOK, folder / "kept", WORKERS).pixels, CPU)
+    stream = StreamedImages(files, LOOK, CPU, WORKERS)
+    ours: dict[str, Callable[[], Work]] = {
+        "foldwise, later epochs: from the pack": lambda: epochs(pack, count),
+        "foldwise, every epoch with `images.pack=off`": lambda: epochs(stream, count),
     }
-    if importlib.util.find_spec("kornia_rs"):
-        from kornia_rs.io import decode_image_jpeg
-
-        found["kornia_rs, whole"] = lambda data: np.asarray(decode_image_jpeg(data.tobytes()))
-    if importlib.util.find_spec("tensorflow"):
-        import tensorflow as tf
-
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        for ratio, name in ((1, "whole"), (2, "at half")):
-            found[f"tensorflow, {name}"] = lambda data, ratio=ratio: tf.io.decode_jpeg(  # type: ignore[misc]
-                data.tobytes(), 3, ratio
-            ).numpy()
-    return found
-
-
-def error_of(decode: Callable[[np.ndarray], np.ndarray], files: list[np.ndarray]) -> float:
-    """The mean difference, 0..255, at 224 pixels, to decoding whole with OpenCV."""
-    errors = []
-    for data in files:
-        whole = shrunk(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)).astype(np.int16)
-        errors.append(np.abs(shrunk(decode(data)) - whole).mean())
-    return float(np.mean(errors))
-
-
-def shrunk(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-
-
-def compared_decoders(files: list[str], rounds: int, seconds: float) -> str:
-    kept = {name: np.fromfile(name, np.uint8) for name in files}
-    known = decoders()
-
-    def turn(decode: Callable[[np.ndarray], np.ndarray], threads: int) -> Callable[[], float]:
-        works = lambda: decoding(files, lambda name: shrunk(decode(kept[name])), threads)  # noqa: E731
-        return lambda: speed(works, seconds, waiter(CPU))
-
-    alone = take_turns({name: turn(decode, 1) for name, decode in known.items()}, rounds)
-    both = take_turns({name: turn(decode, WORKERS) for name, decode in known.items()}, rounds)
-    sample = [kept[name] for name in files[::40]]
-    lines = [
-        [
-            name,
-            spread(alone[name], ",.0f"),
-            spread(both[name], ",.0f"),
-            f"{error_of(decode, sample):.2f}",
-        ]
-        for name, decode in known.items()
-    ]
-    return markdown(["", "1 thread, images a second", "2 threads", "mean error of 255"], lines)
+    others: dict[str, Callable[[], Work]] = {
+        "timm's loader": lambda: timm_loader(files),
+        "torchvision v2, PIL": lambda: loader(files, torchvision(own_decoder=False)),
+        "torchvision v2, its own decoder": lambda: loader(files, torchvision(own_decoder=True)),
+        "albumentations, OpenCV": lambda: loader(files, albumentations()),
+    }
+    parts: dict[str, Callable[[], Work]] = {
+        "decoding to 224 pixels alone": lambda: decoding(files, LOOK.decode, WORKERS, BATCH),
+        "copying packed bytes alone": lambda: copies(pack, count),
+    }
+    first = "foldwise, first epoch: decoded, packed, augmented"
+    works = {**ours, **others, **parts}
+    turns = {name: partial(speed, make, seconds, waiter(CPU)) for name, make in works.items()}
+    found = take_turns({first: partial(first_epoch, files, folder / "made"), **turns}, rounds)
+    later = next(iter(ours))
+    rows = []
+    for name, values in found.items():
+        beside = [ratios(found[mine], values) for mine in (first, later) if name in others]
+        rows.append([name, spread(values, ",.0f"), *(spread(r, ".2f") for r in beside)])
+        rows[-1] += [""] * (4 - len(rows[-1]))
+    return markdown(["", "images a second", "first epoch is faster by", "later epochs by"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parts = {"loaders": loaders, "decoders": compared_decoders}
     parser.add_argument("flowers", type=Path)
-    parser.add_argument("parts", nargs="*", help="loaders, decoders (both where none is said)")
     parser.add_argument("--folder", type=Path, help="where the enlarged files are kept")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--page", action="store_true", help="write docs/images.md")
     options = parser.parse_args()
     prepare(Train(), CPU)
-    where = (
-        f"{machine(CPU)}; {versions('timm', 'torchvision', 'albumentations', 'opencv', 'pillow')}"
-    )
+    known = versions("timm", "torchvision", "albumentations", "opencv", "pillow")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        files = enlarged(options.flowers, folder)
-        for name in options.parts or parts:
-            table = parts[name](files, options.rounds, options.seconds)
-            print(f"{where}.\n\n{table}", flush=True)
-            if options.page:
-                into_page(DOCS / "images.md", {name: f"{where}.\n\n{table}"})
+        files = enlarged(options.flowers, options.folder or Path(temporary, "files"))
+        table = loaders(files, Path(temporary), options.rounds, options.seconds)
+    text = f"{machine(CPU)}; {known}.\n\n{table}"
+    print(text)
+    if options.page:
+        into_page(DOCS / "images.md", {"loaders": text})
 
 
 if __name__ == "__main__":

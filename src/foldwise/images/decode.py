@@ -45,7 +45,7 @@ def decode(name: str, channels: int, size: int = 0, clahe: float = 0.0) -> np.nd
     """
     names = name.split(JOINED)
     if len(names) == 1:
-        return _equalized(_resized(_decoded(name, channels, size), size, size), clahe)
+        return _equalized(resized(_decoded(name, channels, size), size, size), clahe)
     each = channels // len(names)
     if each not in (1, 3) or each * len(names) != channels:
         raise FoldwiseError(
@@ -54,8 +54,8 @@ def decode(name: str, channels: int, size: int = 0, clahe: float = 0.0) -> np.nd
         )
     images = [_decoded(part, each, size) for part in names]
     height, width = images[0].shape[:2]
-    resized = [_resized(image, size or height, size or width) for image in images]
-    return np.dstack([_equalized(image, clahe) for image in resized])
+    alike = [resized(image, size or height, size or width) for image in images]
+    return np.dstack([_equalized(image, clahe) for image in alike])
 
 
 def _decoded(name: str, channels: int, size: int = 0) -> np.ndarray:
@@ -136,7 +136,7 @@ def _in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels.repeat(channels, axis=2)
 
 
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width, channels); as it is where these are 0.
 
     A photograph that becomes a little smaller is nearer to what Lanczos makes of it when it is
@@ -146,8 +146,8 @@ def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return image
     least, most = sorted((image.shape[0] / height, image.shape[1] / width))
     way = cv2.INTER_AREA if least > 1 and most > LITTLE else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (width, height), interpolation=way)
-    return resized[:, :, None] if resized.ndim == 2 else resized
+    result = cv2.resize(image, (width, height), interpolation=way)
+    return result[:, :, None] if result.ndim == 2 else result
 
 
 def native_channels(names: list[str]) -> int:
