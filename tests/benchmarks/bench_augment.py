@@ -1,40 +1,41 @@
 """Augmentation beside torchvision, albumentations and Kornia, side by side in one process.
 
-    .venv/bin/python tests/benchmarks/bench_augment.py [small] [kornia] [--rounds 5] [--seconds 3]
+    .venv/bin/python tests/benchmarks/bench_augment.py [small] [kornia] [--rounds 5] [--page]
 
 small: 32-pixel images in memory to normalised batches of 256, with flips, crops shifted by up to 3
-pixels, cutout and colour jitter. Ours, and a DataLoader with 2 workers (started before the clock)
-over torchvision v2 and over albumentations; always on the CPU.
+pixels, cutout and colour jitter. Ours, and a DataLoader with 2 workers over torchvision v2 and over
+albumentations (a few batches pass before the clock runs); always on the CPU.
 
 kornia: uint8 batches on the device (the GPU where there is one) to normalised ones, by the same
 operations at the same strengths; `pip install kornia` first.
 
 All take turns, each for about --seconds; a ratio is that of one round, so a machine that drifts
-does little to it. The table has the median of the rounds and, in brackets, the lowest and highest.
+does little to it. The tables have the median of the rounds and, in brackets, the lowest and
+highest; --page puts them into docs/augmentation.md.
 """
 
 import argparse
-import itertools
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import numpy as np
 import torch
+from figures import DOCS, into_page, machine, markdown
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+from turns import Work, ratios, speed, spread, take_turns, versions, waiter
 
-from foldwise.config import Augment
+from foldwise.config import Augment, Train
+from foldwise.device import prepare
 from foldwise.images.augment import Normalize, augment
 from foldwise.images.load import ResidentImages
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SIDE, BATCH, COUNT, SHIFT = 32, 256, 10_240, 3
-Work = Iterator[int]  # does a batch, and says of how many images
 
 
 def small_ours(images: Tensor) -> Work:
@@ -94,11 +95,8 @@ class Albumentations(Dataset):
 
 
 def loader(dataset: Dataset) -> Work:
-    batches = DataLoader(
-        dataset, BATCH, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True
-    )
-    while True:
-        yield from map(len, batches)
+    endless = RandomSampler(dataset, num_samples=10**9)
+    yield from map(len, DataLoader(dataset, BATCH, sampler=endless, num_workers=2))
 
 
 # The same for both, in Kornia's words and in ours; chances are of one image.
@@ -114,7 +112,7 @@ MORE = Augment(
 
 
 def device_ours(images: Tensor, settings: Augment) -> Work:
-    normalize = Normalize(MEAN, STD, images.device, channels_last=False)
+    normalize = Normalize(MEAN, STD, images.device, channels_last=True)
     half = torch.float16 if images.device.type == "cuda" else torch.float32
     while True:
         yield len(normalize(augment(images, settings, half)))
@@ -139,75 +137,70 @@ def device_kornia(images: Tensor, more: bool) -> Work:
         yield len(transform(images.permute(0, 3, 1, 2).contiguous().float() / 255))
 
 
-def speed(work: Work, seconds: float, device: torch.device) -> float:
-    """Images a second, over whole batches."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    next(work)
-    wait()
-    began, done = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        done += next(work)
-        wait()
-    return done / (time.perf_counter() - began)
-
-
 def compare(
-    title: str, works: dict[str, Work], rounds: int, seconds: float, device: torch.device
-) -> None:
-    """A table: images a second of each, and how many times as fast the first is."""
-    for work in works.values():  # what is made once is made before the clock runs
-        list(itertools.islice(work, 3))
-    speeds: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            speeds[name].append(speed(work, seconds, device))
+    works: dict[str, Callable[[], Work]], rounds: int, seconds: float, device: torch.device
+) -> list[list[str]]:
+    """Who, images a second, and how many times as fast the first is."""
+    turns = {name: partial(speed, make, seconds, waiter(device)) for name, make in works.items()}
+    speeds = take_turns(turns, rounds)
     ours, *_ = speeds.values()
-    print(f"\n{title}\n| | images a second | ours is faster by |\n| --- | --- | --- |")
-    for name, values in speeds.items():
-        ratios = [mine / theirs for mine, theirs in zip(ours, values, strict=True)]
-        ratio = "" if values is ours else spread(ratios, ".1f")
-        print(f"| {name} | {spread(values, ',.0f')} | {ratio} |", flush=True)
+    return [
+        [
+            name,
+            spread(values, ",.0f"),
+            "" if values is ours else spread(ratios(ours, values), ".1f"),
+        ]
+        for name, values in speeds.items()
+    ]
 
 
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
-
-
-def small(rounds: int, seconds: float) -> None:
+def small(rounds: int, seconds: float) -> str:
     images = torch.randint(0, 256, (COUNT, SIDE, SIDE, 3), dtype=torch.uint8)
-    works = {
-        "foldwise": small_ours(images),
-        "torchvision v2, DataLoader": loader(Torchvision(images)),
-        "albumentations, DataLoader": loader(Albumentations(images)),
+    vision, other, cpu = Torchvision(images), Albumentations(images), torch.device("cpu")
+    works: dict[str, Callable[[], Work]] = {
+        "foldwise": lambda: small_ours(images),
+        "torchvision v2, DataLoader": lambda: loader(vision),
+        "albumentations, DataLoader": lambda: loader(other),
     }
-    title = f"{SIDE} pixels on the CPU: flips, shifts, cutout, colour"
-    compare(title, works, rounds, seconds, torch.device("cpu"))
+    rows = compare(works, rounds, seconds, cpu)
+    return f"{machine(cpu)}; {versions('torchvision', 'albumentations', 'opencv')}.\n\n" + markdown(
+        ["32 pixels: flips, shifts, cutout, colour", "images a second", "ours is faster by"], rows
+    )
 
 
-def kornia(rounds: int, seconds: float) -> None:
+def kornia(rounds: int, seconds: float) -> str:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows = []
     for side, batch in ((32, 256), (224, 64)):
         images = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, device=device)
-        for what, settings in (("flip, affine, colour", PLAIN), ("and 5 more", MORE)):
-            works = {
-                "foldwise": device_ours(images, settings),
-                "Kornia": device_kornia(images, settings is MORE),
+        for what, settings in (("flip, affine, colour", PLAIN), ("and five more", MORE)):
+            works: dict[str, Callable[[], Work]] = {
+                "foldwise": partial(device_ours, images, settings),
+                "Kornia": partial(device_kornia, images, settings is MORE),
             }
-            compare(f"{side} pixels on {device.type}: {what}", works, rounds, seconds, device)
+            ours, other = compare(works, rounds, seconds, device)
+            rows.append([f"{side} pixels: {what}", ours[1], other[1], other[2]])
+    return f"{machine(device)}; {versions('kornia', 'opencv')}.\n\n" + markdown(
+        ["", "foldwise, images a second", "Kornia", "ours is faster by"], rows
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parts: dict[str, Callable[[int, float], None]] = {"small": small, "kornia": kornia}
+    parts: dict[str, Callable[[int, float], str]] = {"small": small, "kornia": kornia}
     parser.add_argument("parts", nargs="*", help="small, kornia (both where none is said)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--page", action="store_true", help="write docs/augmentation.md")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    prepare(Train(), torch.device("cpu"))
     for name in options.parts or parts:
-        parts[name](options.rounds, options.seconds)
+        table = parts[name](options.rounds, options.seconds)
+        print(table, flush=True)
+        if options.page:
+            into_page(DOCS / "augmentation.md", {name: table})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from foldwise.config import PRESETS, Augment
-from foldwise.images import processor
+from foldwise.images import geometry, processor
 from foldwise.images.augment import Normalize, augment, changed
 from foldwise.images.draw import draw
 
@@ -94,6 +94,39 @@ def test_flips_and_shifts_give_the_bytes_that_they_always_gave(settings: Augment
     for function in (as_first_published, augment):
         torch.manual_seed(3)
         results.append(function(IMAGES, settings))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("border", ["edge", "reflect", "black"])
+@pytest.mark.parametrize("channels", [1, 3, 6])
+@pytest.mark.parametrize(
+    "settings",
+    [{"vflip": 0.5}, {"hflip": 0.5, "shift": 0.2}, {"rotate90": 0.7, "downscale": 0.5}],
+)
+def test_a_processor_moves_pixels_as_tensors_are_moved(
+    settings: dict[str, float], channels: int, border: str
+) -> None:
+    images = torch.randint(0, 256, (3000, 12, 12, channels), dtype=torch.uint8)  # > 32767 rows
+    asked = Augment(**{"shift": 0.0, **settings}, border=border)  # type: ignore[arg-type]
+    moves = geometry.draw_moves(asked, 3000, 12, 12, images.device)
+    wanted = geometry.move(images, moves, border)
+    assert torch.equal(processor.moved(images, moves, border), wanted)
+    assert not torch.equal(wanted, images)
+
+
+@pytest.mark.parametrize("perspective", [0.0, 0.2])
+@pytest.mark.parametrize("border", ["edge", "reflect", "black"])
+def test_a_fourth_channel_changes_no_sample(
+    perspective: float, border: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RGB is sampled with a fourth channel where that is faster, and without it elsewhere."""
+    images = torch.randint(0, 256, (4, 64, 50, 3), dtype=torch.uint8)
+    settings = Augment(rotate=30, scale=0.3, perspective=perspective, border=border)
+    results = []
+    for smallest in (0, 10**9):
+        monkeypatch.setattr(processor, "FOUR_FROM", smallest)
+        torch.manual_seed(0)
+        results.append(augment(images, settings))
     assert torch.equal(*results)
 
 

@@ -23,7 +23,7 @@ LOOK, CPU = Look(8, 3), torch.device("cpu")
 def names(tmp_path: Path) -> list[str]:
     source = np.random.default_rng(0)
     made = []
-    for n in range(2 * CHUNK + 9):
+    for n in range(8 * CHUNK + 9):
         made.append(str(tmp_path / "images" / f"{n}.png"))
         Path(made[-1]).parent.mkdir(exist_ok=True)
         cv2.imwrite(made[-1], source.integers(0, 256, (9, 7, 3), np.uint8))
@@ -64,10 +64,8 @@ def test_nothing_is_decoded_twice(
     assert not seen
 
 
-def test_a_call_that_was_broken_off_goes_on(
-    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = np.array(open_pack(names, LOOK, tmp_path / "other", 1).pixels)
+def broken_off(names: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack that was being made when somebody pressed Ctrl-C in its second chunk."""
     plain = pack.Look.decode
 
     def stopping(self: Look, name: str) -> np.ndarray:
@@ -78,12 +76,38 @@ def test_a_call_that_was_broken_off_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(Look, "decode", stopping)
         with pytest.raises(KeyboardInterrupt):
-            open_pack(names, LOOK, tmp_path / "packed", 1)
-    assert not list((tmp_path / "packed").glob("*.u8"))
+            open_pack(names, LOOK, folder, 1)
+    assert not list(folder.glob("*.u8"))
+
+
+def test_a_call_that_was_broken_off_goes_on(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = np.array(open_pack(names, LOOK, tmp_path / "other", 1).pixels)
+    broken_off(names, tmp_path / "packed", monkeypatch)
     seen = decodes(monkeypatch)
     assert (open_pack(names, LOOK, tmp_path / "packed", 1).pixels == whole).all()
     assert names[CHUNK + 5] in seen and names[0] not in seen
     assert sorted(p.suffix for p in (tmp_path / "packed").iterdir()) == [".json", ".u8"]
+
+
+@pytest.mark.parametrize("lost", ["pixels", "marks", "half of the marks"])
+def test_what_a_power_cut_lost_is_decoded_again(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    whole = np.array(open_pack(names, LOOK, tmp_path / "other", 1).pixels)
+    broken_off(names, tmp_path / "packed", monkeypatch)
+    (part,) = (tmp_path / "packed").glob("*.part")
+    if lost == "pixels":
+        with part.open("r+b") as file:
+            file.write(bytes(CHUNK * LOOK.bytes))
+    else:
+        done = part.with_suffix(".done")
+        size = done.stat().st_size
+        done.write_bytes(bytes(size) if lost == "marks" else done.read_bytes()[: size // 2])
+    seen = decodes(monkeypatch)
+    assert (open_pack(names, LOOK, tmp_path / "packed", 1).pixels == whole).all()
+    assert names[0] in seen
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "no facts", "damaged facts"])

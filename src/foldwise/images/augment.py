@@ -5,6 +5,8 @@ decides them. Geometry is one gather of whole pixels, or one matrix an image and
 colour is one matrix an image; then come holes and noise. Nothing waits for the device.
 """
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,8 +14,7 @@ from foldwise.config import Augment
 from foldwise.images import colour, geometry, processor
 from foldwise.images.draw import Draw, draw
 from foldwise.images.load import to_device
-
-SLICE = 2**20  # numbers that a CPU works on at a time: these stay in its caches
+from foldwise.images.parallel import in_threads
 
 
 class Normalize:
@@ -28,18 +29,35 @@ class Normalize:
         self.scale = (1 / (255 * torch.tensor(std))).to(device)
         self.offset = (-torch.tensor(mean) / torch.tensor(std)).to(device)
         self.channels_last = channels_last
+        self.tables = None  # (256, 1, channels): what becomes of each byte, where a CPU looks it up
+        if device.type == "cpu":
+            bytes_ = torch.arange(256.0)[:, None, None]
+            self.tables = bytes_.mul(self.scale).add(self.offset).numpy()
 
     def __call__(self, images: Tensor) -> Tensor:
         images = to_device(images, self.scale.device)
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        batch, height, width, channels = images.shape
-        if images.stride(3) == 1:  # a line at a time is 5 times as fast as three numbers
+        if self.tables is not None and images.dtype == torch.uint8:
+            pixels = self._looked_up(images.contiguous(), self.tables)
+        elif images.stride(3) == 1:  # a line at a time is 5 times as fast as three numbers
+            batch, height, width, channels = images.shape
             lines = images.reshape(batch, height, width * channels).to(torch.float32, copy=True)
             pixels = lines.mul_(self.scale.repeat(width)).add_(self.offset.repeat(width))
             pixels = pixels.view(images.shape)
         else:
             pixels = torch.addcmul(self.offset, images.float(), self.scale)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return pixels.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+
+    def _looked_up(self, images: Tensor, tables: np.ndarray) -> Tensor:
+        """float32 of the same shape. A look-up is one pass, and its bytes are arithmetic's."""
+        pixels = torch.empty(images.shape)
+        source, result, lines = images.numpy(), pixels.numpy(), (-1, *images.shape[2:])
+
+        def look_up(some: slice) -> None:
+            cv2.LUT(source[some].reshape(lines), tables, result[some].reshape(lines))
+
+        in_threads(look_up, len(images), images[0].numel())
+        return pixels
 
     def undone(self, pixels: Tensor) -> Tensor:
         """What the network sees as an image: uint8 (batch, height, width, channels)."""
@@ -58,16 +76,15 @@ def augment(images: Tensor, settings: Augment, dtype: torch.dtype = torch.float3
     if settings.on == "cpu":
         return images
     drawn = draw(settings, images.shape, images.device)
-    moved = geometry.move(images, drawn.moves, settings.border)
+    move = processor.moved if images.device.type == "cpu" else geometry.move
+    moved = move(images, drawn.moves, settings.border)
     if drawn.exact():
         return moved
     field = None
     if drawn.erasing:  # one for the whole batch: at its own place, each image shows another part
         field = torch.rand(images.shape[1:], device=images.device).permute(2, 0, 1) * 255
     if images.device.type == "cpu":
-        whole = torch.contiguous_format
-        own = moved.clone(memory_format=whole) if moved is images else moved.contiguous()
-        return processor.changed(own, drawn, settings, field)
+        return processor.changed(moved, drawn, settings, field)
     return changed(moved, drawn, settings, field, dtype)
 
 

@@ -95,19 +95,15 @@ def _coarser(positions: Tensor | None, share: Tensor, side: int) -> Tensor:
 
 def move(images: Tensor, moves: Moves, border: str) -> Tensor:
     """uint8 (batch, height, width, channels) with its pixels in their new places."""
-    rows, columns = moves.rows, moves.columns
-    if rows is None and columns is None:
+    if moves.rows is None and moves.columns is None:
         return images
     batch, height, width, channels = images.shape
     which = torch.arange(batch, device=images.device)[:, None]
-    if rows is None:
-        rows = torch.arange(height, device=images.device).expand(batch, -1)
-    if columns is None:
-        lines = which * height + rows.clamp(0, height - 1)
+    down, along = sources(moves, images.shape, images.device)
+    if moves.columns is None:
         whole = images.reshape(batch * height, width * channels)
-        result = whole.index_select(0, lines.flatten()).view(images.shape)
-    else:  # (an index of every pixel is 10 times as fast on a CPU as three that are broadcast)
-        down, along = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+        result = whole.index_select(0, (which * height + down).flatten()).view(images.shape)
+    else:
         if moves.turned is None:
             down = down * width
         else:  # in a transposed image the next row is the next pixel
@@ -122,13 +118,30 @@ def move(images: Tensor, moves: Moves, border: str) -> Tensor:
         places = down[:, :, None] + along[:, None, :]
         pixels = images.reshape(-1, channels).index_select(0, places.flatten())
         result = pixels.view(images.shape)
-    if border == "black":
-        for axis, positions in ((1, moves.rows), (2, moves.columns)):
-            if positions is not None:
-                outside = (positions < 0) | (positions >= images.shape[axis])
-                shape = [batch, height, 1, 1] if axis == 1 else [batch, 1, width, 1]
-                result.masked_fill_(outside.view(shape), 0)
-    return result
+    return blackened(result, moves) if border == "black" else result
+
+
+def sources(moves: Moves, shape: torch.Size, on: torch.device) -> tuple[Tensor, Tensor]:
+    """The source rows (batch, height) and columns (batch, width); those outside at the border."""
+    batch, *sides = shape[:3]
+    found = [
+        torch.arange(side, device=on).expand(batch, -1) if part is None else part.clamp(0, side - 1)
+        for part, side in zip((moves.rows, moves.columns), sides, strict=True)
+    ]
+    return found[0], found[1]
+
+
+def blackened(images: Tensor, moves: Moves) -> Tensor:
+    """``images``, changed in place: what came from outside is black."""
+    batch, height, width, _ = images.shape
+    for positions, shape in (
+        (moves.rows, (batch, height, 1, 1)),
+        (moves.columns, (batch, 1, width, 1)),
+    ):
+        if positions is not None:
+            side = positions.shape[1]
+            images.masked_fill_(((positions < 0) | (positions >= side)).view(shape), 0)
+    return images
 
 
 def warps(settings: Augment) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from foldwise.errors import FoldwiseError
 from foldwise.images.decode import UnreadableImage
 from foldwise.images.pack import Look, Pack
+from foldwise.images.parallel import in_threads
 
 AHEAD = 3  # batches decoded while a GPU uses one: hides a slow file, and is little to hold
 
@@ -48,8 +49,7 @@ class PackedImages:
 
     def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
         if self.device.type == "cpu":
-            for numbers in rows:
-                yield torch.from_numpy(self.pixels[numbers])
+            yield from map(self._copy, rows)
             return
         with ThreadPoolExecutor(1) as pool:  # copies beside what the device computes
             ahead: deque[Future[Tensor]] = deque()
@@ -63,7 +63,12 @@ class PackedImages:
     def _copy(self, numbers: np.ndarray) -> Tensor:
         shape = (len(numbers), *self.pixels.shape[1:])
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        np.take(self.pixels, numbers, axis=0, out=batch.numpy())
+        view = batch.numpy()
+
+        def copy(some: slice) -> None:  # ("clip": otherwise a copy is made of the copy)
+            np.take(self.pixels, numbers[some], axis=0, out=view[some], mode="clip")
+
+        in_threads(copy, len(numbers), self.pixels[0].size)
         return batch
 
 

@@ -3,8 +3,9 @@
 A pack is ``<key>.u8``, the pixels of all images one after the other, and ``<key>.json``, which says
 what is in it and vouches for it. The key is made of everything that decides about the pixels: the
 images' names, sizes and times, the working size, channels, CLAHE, OpenCV's version. While a pack is
-being made it is ``<key>.part``, beside ``<key>.done`` with a byte a chunk: a call that was broken
-off goes on where it was.
+being made it is ``<key>.part``, beside ``<key>.done`` with a mark a chunk: a call that was broken
+off goes on where it was. The mark has the chunk's checksum, because after a power cut it may be on
+the disk and the chunk not.
 """
 
 import fcntl
@@ -30,8 +31,11 @@ from foldwise.errors import FoldwiseError
 from foldwise.files import not_writable, out_of_space, read_json, shown, write_json
 from foldwise.images.decode import UnreadableImage, decode
 
-CHUNK = 256  # images: what is decoded by one thread at a time, and has a checksum of its own
-CHECKED = 16  # chunks whose checksums are compared when a pack is opened
+CHUNK = 64  # images: what is decoded by one thread at a time, and has a checksum of its own
+CHECKED = 32  # chunks whose checksums are compared when a pack is opened
+MARK = 2**32  # of a chunk that is whole: this and its checksum
+SYNCED = 2**27  # bytes: so many are brought to the disk at a time, while others are decoded
+DECODING = 2  # counts the changes to what decoding gives: the packs of older ones are of no use
 SPARE = 2**30  # bytes that a pack leaves free on the disk
 WORTH = 2**24  # bytes of pixels; less is decoded faster than a person notices
 
@@ -100,7 +104,7 @@ def clean(folder: Path) -> int:
 
 def _key(names: list[str], look: Look) -> str:
     base = os.path.commonpath([str(Path(n).parent) for n in names if n]) if any(names) else ""
-    state = hashlib.sha256(json.dumps([1, cv2.__version__, asdict(look)]).encode())
+    state = hashlib.sha256(json.dumps([DECODING, cv2.__version__, asdict(look)]).encode())
     for name in names:
         facts = []
         for file in containers.files_of(name) if name else ():
@@ -166,59 +170,83 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _fill(names: list[str], look: Look, path: Path, workers: int) -> None:
     part, done = path.with_suffix(".part"), path.with_suffix(".done")
-    starts = range(0, len(names), CHUNK)
-    if not part.is_file() or not done.is_file() or done.stat().st_size != len(starts):
+    starts, total = range(0, len(names), CHUNK), len(names) * look.bytes
+    if not _has_size(part, total) or not _has_size(done, 8 * len(starts)):
         with part.open("wb") as file:
-            file.truncate(len(names) * look.bytes)
+            file.truncate(total)
             if hasattr(os, "posix_fallocate"):  # a full disk shows now and not after an hour
-                os.posix_fallocate(file.fileno(), 0, len(names) * look.bytes)
-        done.write_bytes(bytes(len(starts)))
-    shape = (len(names), look.size, look.size, look.channels)
-    pixels = np.memmap(part, np.uint8, "r+", shape=shape)
-    marks = np.memmap(done, np.uint8, "r+", shape=(len(starts),))
-    broken: dict[str, str] = {}
+                os.posix_fallocate(file.fileno(), 0, total)
+        done.write_bytes(bytes(8 * len(starts)))
+    blank = np.zeros((look.size, look.size, look.channels), np.uint8)
+    known = np.fromfile(done, np.uint64)
 
-    def chunk(number: int) -> tuple[int, dict[str, str]]:
-        start = number * CHUNK
-        rows = range(start, min(start + CHUNK, len(names)))
-        if marks[number] == 1:  # decoded by a call that was broken off; what was broken marks 2
-            return len(rows), {}
-        found = {}
+    def chunk(number: int) -> tuple[int, int, dict[str, str]]:
+        """Images, checksum, and what is wrong with the broken ones among them."""
+        rows = range(starts[number], min(starts[number] + CHUNK, len(names)))
+        if known[number]:  # decoded by a call that was broken off
+            kept = os.pread(pixels.fileno(), len(rows) * look.bytes, rows.start * look.bytes)
+            if known[number] == MARK + zlib.crc32(kept):
+                return len(rows), zlib.crc32(kept), {}
+        checksum, found = 0, {}
         for row in rows:
+            image = blank
             try:
-                pixels[row] = look.decode(names[row]) if names[row] else 0
+                if names[row]:
+                    image = np.ascontiguousarray(look.decode(names[row]))
+                else:
+                    found[str(row)] = "is missing"
             except UnreadableImage as error:
                 found[str(row)] = str(error)
-                pixels[row] = 0
-            if not names[row]:
-                found[str(row)] = "is missing"
-        marks[number] = 2 if found else 1
-        return len(rows), found
+            data = memoryview(image).cast("B")  # type: ignore[arg-type]
+            checksum = zlib.crc32(data, checksum)
+            _write(pixels, data, row * look.bytes)
+        if not found:  # those with broken images are looked at again, to name them
+            _write(marks, (MARK + checksum).to_bytes(8, sys.byteorder), 8 * number)
+        return len(rows), checksum, found
 
-    with ThreadPoolExecutor(workers) as pool, counted(len(names), "images decoded") as advance:
+    checksums: list[int] = []
+    broken: dict[str, str] = {}
+    unsynced = 0
+    with (
+        part.open("r+b") as pixels,
+        done.open("r+b") as marks,
+        ThreadPoolExecutor(workers) as pool,
+        counted(len(names), "images decoded") as advance,
+    ):
         work = [pool.submit(chunk, number) for number in range(len(starts))]
         try:
             for future in work:
-                count, found = future.result()
+                count, checksum, found = future.result()
                 advance(count)
+                checksums.append(checksum)
                 broken |= found
+                unsynced += count * look.bytes
+                if unsynced > SYNCED:
+                    os.fsync(pixels.fileno())
+                    unsynced = 0
         finally:
             pool.shutdown(cancel_futures=True)
-            pixels.flush()
-            marks.flush()
-    _finish(pixels, look, path, broken)
-
-
-def _finish(pixels: Any, look: Look, path: Path, broken: dict[str, str]) -> None:
-    sums = [zlib.crc32(pixels[n : n + CHUNK].data) for n in range(0, len(pixels), CHUNK)]
+        os.fsync(pixels.fileno())
     facts = {
-        "images": len(pixels),
+        "images": len(names),
         **asdict(look),
-        "bytes": pixels.nbytes,
+        "bytes": total,
         "chunk_bytes": CHUNK * look.bytes,
-        "checksums": sums,
+        "checksums": checksums,
         "broken": broken,
     }
-    path.with_suffix(".part").replace(path)
+    part.replace(path)
     write_json(path.with_suffix(".json"), facts)
-    path.with_suffix(".done").unlink(missing_ok=True)
+    done.unlink(missing_ok=True)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _write(file: Any, data: Any, place: int) -> None:
+    """All of ``data`` at ``place``; the system may take it in several pieces."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file.fileno(), view, place)
+        view, place = view[count:], place + count
