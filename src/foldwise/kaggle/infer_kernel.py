@@ -183,7 +183,7 @@ def _weights(
     write_text(folder / "config.yaml", compose.to_yaml(there))
     files = {"config.yaml": folder / "config.yaml"}
     for fold in folds:
-        for path in (run.model_file(fold), run.table_file(fold, "oof")):
+        for path in (run.model_file(fold), run.table(fold, "oof")):
             files[flat_name(path.relative_to(run.folder))] = path
     missing = [shown(path) for path in files.values() if not path.is_file()]
     if missing:
