@@ -150,6 +150,37 @@ def models(words: list[str]) -> int:
     return 0
 
 
+def report(words: list[str]) -> int:
+    given = own_keys("report", words)
+    from foldwise.report_verb import report
+
+    report(given.get("run", ""), given.get("runs", ""), given.get("competition", ""))
+    return 0
+
+
+def runs(words: list[str]) -> int:
+    action = words.pop(0) if words and "=" not in words[0] else "list"
+    wanted = {"list": (), "rename": ("run", "to"), "remove": ("run",), "clean": ()}
+    if action not in wanted:
+        raise UsageError(
+            f"runs {action}: say runs, runs rename, runs remove or runs clean"
+            f"{nearest(action, wanted)}"
+        )
+    given = own_keys("runs", words, required=wanted[action])
+    from foldwise import report_verb
+
+    yes = given.get("yes", "false") in ("true", "yes", "1")
+    if action == "list":
+        report_verb.list_runs(given.get("competition", ""))
+    elif action == "rename":
+        report_verb.rename_run(given["run"], given["to"])
+    elif action == "remove":
+        report_verb.remove_runs(given["run"], yes)
+    else:
+        report_verb.clean_runs(given.get("days", ""), yes)
+    return 0
+
+
 def test(words: list[str]) -> int:
     """pytest in this process, over the clone's tests, with pytest's own words."""
     from pathlib import Path
@@ -212,6 +243,26 @@ VERBS = {
         {
             "match": "part of a name, or a pattern: 'resnet*' (left out: ours and a few)",
             "size": "pixels a side for the multiply-adds (left out: 32)",
+        },
+    ),
+    "report": Verb(
+        "one HTML page of a run: figures, mistakes, what to try next; without run, of all runs",
+        report,
+        {
+            "run": "the run (left out: all runs, a page a competition)",
+            "runs": "these runs alone: a,b or 'exp*'",
+            "competition": "only this competition's runs",
+        },
+    ),
+    "runs": Verb(
+        "the table of runs; runs rename, runs remove, runs clean",
+        runs,
+        {
+            "competition": "only this competition's runs",
+            "run": "the run to rename or remove; several to remove: a,b or 'exp*'",
+            "to": "its new name",
+            "days": "clean: what is unfinished and untouched for so many days goes (7)",
+            "yes": "yes=true deletes without asking",
         },
     ),
     "test": Verb("run the project's tests; takes pytest's own words", test),

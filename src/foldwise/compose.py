@@ -316,13 +316,18 @@ def _name_run(config: Config, recipe: Path) -> None:
         slug = os.path.normpath(Path(slug).expanduser().absolute())
     config.competition.slug = slug
     config.run = config.run or f"{Path(slug).name}-{recipe.stem}"
-    if not re.fullmatch(r"[^\W_][\w.+=@-]*", config.run):
-        raise UsageError(
-            f"run={config.run} cannot be a folder's name: letters, digits and . _ - + = @, "
-            "beginning with a letter or digit; say run=NAME"
-        )
+    check_run_name(config.run)
     if config.debug and not config.run.endswith("-debug"):
         config.run += "-debug"
+
+
+def check_run_name(name: str) -> None:
+    """Raises UsageError for a name that is none for a run's folder."""
+    if not re.fullmatch(r"[^\W_][\w.+=@-]*", name):
+        raise UsageError(
+            f"run={name} cannot be a folder's name: letters, digits and . _ - + = @, "
+            "beginning with a letter or digit; say run=NAME"
+        )
 
 
 def _value(config: Config, key: str) -> Any:

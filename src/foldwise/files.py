@@ -87,10 +87,15 @@ def _temporary(path: Path) -> Path:
     """A name beside ``path`` for this process, what killed ones left there having been removed."""
     if path.parent.is_dir():
         for rest in path.parent.iterdir():
-            match = re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+)\.tmp", rest.name)
-            if match and not _alive(int(match[1])):
+            if abandoned(rest, path.name):
                 shutil.rmtree(rest, ignore_errors=True) if rest.is_dir() else rest.unlink()
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def abandoned(rest: Path, name: str = "") -> bool:
+    """Whether a killed process left this half written; with ``name``: on its way to that name."""
+    match = re.fullmatch(rf"\.{re.escape(name) or '.+'}\.(\d+)\.tmp", rest.name)
+    return match is not None and not _alive(int(match[1]))
 
 
 def _alive(process: int) -> bool:

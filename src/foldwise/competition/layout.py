@@ -52,6 +52,8 @@ class CompetitionData:
     rows. test: id and file, which is '' for a missing image with images.missing=drop; None where
     there is no test set. sample: the sample submission, verbatim. dropped: ids of train rows that
     were left out for want of an image. said: two lines on what was recognised.
+    others: what else the train table has, as text, a row a train row; None where there is no such
+    table.
     """
 
     folder: Path
@@ -61,6 +63,7 @@ class CompetitionData:
     sample: pd.DataFrame | None
     dropped: list[str]
     said: list[str]
+    others: pd.DataFrame | None = None
 
     @property
     def task(self) -> str:
@@ -88,9 +91,11 @@ def load(config: Config) -> CompetitionData:
 
     rows, targets, source = _train(files, paths, sample, test_table, config)
     train, dropped = _with_images(rows.frame, source, rows.place, config.images.missing)
+    others = rows.others
     if dropped:
         there = (rows.frame["file"] != "").to_numpy()
         targets = replace(targets, values=targets.values[there])
+        others = None if others is None else others[there].reset_index(drop=True)
     test, line = _test(test_table, sample, rows.id_column, files, paths, config)
     verbatim = sample.frame.reset_index(drop=True) if sample else None
     names = "" if targets.task == "regression" else f" ({first_few(targets.classes)})"
@@ -102,7 +107,7 @@ def load(config: Config) -> CompetitionData:
     prefix = re.escape(f"{shown(folder)}/")
     said = [re.sub(f"{prefix}(?=[,; ]|$)", "its folder", line) for line in lines]
     said = [re.sub(prefix, "", line) for line in said]
-    return CompetitionData(folder, train, targets, test, verbatim, dropped, said)
+    return CompetitionData(folder, train, targets, test, verbatim, dropped, said, others)
 
 
 def _train(

@@ -29,13 +29,14 @@ class Rows:
     """frame: columns id, file ('' where there is no image); of a train table label, group, weight.
 
     id_column: of the table, '' where rows are numbered. images, for people: how the images are
-    given; place: where they were looked for.
+    given; place: where they were looked for. others: the table's other columns, row by row.
     """
 
     frame: pd.DataFrame
     id_column: str
     images: str
     place: str
+    others: pd.DataFrame | None = None
 
 
 def train_rows(
@@ -77,7 +78,8 @@ def train_rows(
     found, said = _files(table, ids, used, files, packed, columns.path, "train")
     frame["file"] = found
     _refuse_shared(frame, table)
-    return Rows(frame, ids, said, _place(files, packed)), targets
+    others = table.frame[[name for name in table.names if name not in used]]
+    return Rows(frame, ids, said, _place(files, packed), others.reset_index(drop=True)), targets
 
 
 def _weights(table: Table, column: str) -> list[float]:

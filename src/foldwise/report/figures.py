@@ -1,0 +1,44 @@
+"""All figures of a run, by the name of their file."""
+
+from matplotlib.figure import Figure
+
+from foldwise.report.analysis import row_facts, worst_rows
+from foldwise.report.confusion import confusion
+from foldwise.report.curves import curve_figures, fold_figure
+from foldwise.report.matrices import classes_figure, confusion_figure
+from foldwise.report.reading import Reading
+from foldwise.report.reliability import numbers_figure, reliability_figure
+from foldwise.report.sheets import Look, sample_rows, sheet
+
+SHOWN = 24  # images of a sheet
+
+
+def run_figures(reading: Reading) -> dict[str, Figure]:
+    """What there is of loss, validation, learning_rate, combined, folds, confusion, classes,
+    reliability, numbers. To be called inside `style.styled`."""
+    found = curve_figures(reading.histories, reading.facts.metric)
+    predictions = reading.predictions
+    if predictions is None or not len(predictions.ids):
+        return found
+    found["folds"] = fold_figure(reading.analysis)
+    if predictions.task == "regression":
+        found["numbers"] = numbers_figure(predictions, reading.analysis)
+    else:
+        found["confusion"] = confusion_figure(predictions, confusion(predictions))
+        found["classes"] = classes_figure(reading.analysis)
+        found["reliability"] = reliability_figure(reading.analysis)
+    return found
+
+
+def sheet_figures(reading: Reading, look: Look) -> dict[str, Figure]:
+    """predictions and mistakes; nothing where the images are not there."""
+    predictions = reading.predictions
+    if predictions is None or not len(predictions.ids):
+        return {}
+    sample = [row_facts(predictions, row) for row in sample_rows(predictions, SHOWN)]
+    worst = [row_facts(predictions, row) for row in worst_rows(predictions, SHOWN)]
+    sheets = {
+        "predictions": sheet("predictions, the surest first", sample, look),
+        "mistakes": sheet("worst mistakes", worst, look) if worst else None,
+    }
+    return {name: figure for name, figure in sheets.items() if figure is not None}

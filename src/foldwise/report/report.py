@@ -1,0 +1,88 @@
+"""`./run.sh report run=…`: a run's analysis, figures and page, written into the run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from foldwise.files import write_bytes, write_json, write_text
+from foldwise.report import style
+from foldwise.report.facts import Facts, all_facts, rounds
+from foldwise.report.figures import run_figures, sheet_figures
+from foldwise.report.leaderboard import scored
+from foldwise.report.markup import Html
+from foldwise.report.members import member_figures
+from foldwise.report.overviews import leaderboard_figure, rounds_figure
+from foldwise.report.reading import Reading, reading_of
+from foldwise.report.run_page import run_page
+from foldwise.report.sheets import Look
+from foldwise.report.text import readable
+from foldwise.runs import Run, every_run
+
+SAYS = {
+    "loss": "training and validation loss over the epochs",
+    "validation": "the metric on the held-out fold over the epochs",
+    "learning_rate": "the learning rate over the epochs",
+    "combined": "loss, validation score, learning rate and speed over the epochs",
+    "folds": "the score of each fold",
+    "confusion": "confusion matrix",
+    "classes": "precision, recall and F1 of each class",
+    "reliability": "accuracy against confidence",
+    "numbers": "predicted against true numbers, and the errors",
+    "weights": "the weight of each member of the blend",
+    "correlation": "the correlation of the runs' mistakes",
+    "rounds": "the score of each pseudo-label round",
+    "leaderboard": "CV against public score",
+    "scores": "the scores of all runs",
+}
+
+
+def report_run(
+    run: Run,
+    look: Look,
+    others: pd.DataFrame | None = None,
+    sheets: Mapping[str, Html] | None = None,
+) -> Path:
+    """Write analysis.json, analysis.txt, a PNG a figure and report.html into the run's report/.
+
+    ``look`` gives the image of an id; ``others``: the train table's other columns by id;
+    ``sheets``: further images for the page, by title. All of these files are replaced. Returns the
+    page. Raises FoldwiseError where there is no such run or its files contradict each other.
+    """
+    reading = reading_of(run, others)
+    place = run.report_folder
+    if reading.predictions is not None:
+        write_json(place / "analysis.json", reading.analysis)
+        write_text(place / "analysis.txt", readable(reading.analysis, run.name))
+    with style.styled():
+        drawn = run_figures(reading) | several_figures(reading)
+        for name, figure in (drawn | sheet_figures(reading, look)).items():
+            write_bytes(place / f"{name}.png", style.png(figure))
+        page = run_page(reading, as_svg(drawn), sheets or {}, look)
+    write_text(place / "report.html", page)
+    return place / "report.html"
+
+
+def several_figures(reading: Reading) -> dict[str, Figure]:
+    """The figures that need other runs: a blend's members, rounds, submissions."""
+    facts = reading.facts
+    family = [f for f in all_facts(_family(facts))[0] if f.competition == facts.competition]
+    found = {
+        **member_figures(reading),
+        "rounds": rounds_figure(rounds(family)),
+        "leaderboard": leaderboard_figure(scored(facts.competition), facts.name),
+    }
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _family(facts: Facts) -> Sequence[Run]:
+    """The run and its pseudo-label rounds, or those that it is one of."""
+    from foldwise.report.facts import ROUND
+
+    base = ROUND.sub("", facts.name)
+    return [run for run in every_run() if ROUND.sub("", run.name) == base]
+
+
+def as_svg(drawn: Mapping[str, Figure]) -> dict[str, Html]:
+    return {name: Html(style.svg(figure, name, SAYS[name])) for name, figure in drawn.items()}

@@ -1,0 +1,78 @@
+"""Images with what was said of them: a sheet as PNG, and thumbnails for a page."""
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from foldwise.report.predictions import Predictions
+from foldwise.report.style import BLUE, FAINT, ORANGE, canvas, clipped
+
+# An id's image as uint8 (height, width, 3), RGB; None where there is none, or it does not decode.
+Look = Callable[[str], np.ndarray | None]
+COLUMNS = 8
+SIDE = 112  # pixels of a thumbnail's longer side
+TINY = 40  # up to this side, images are enlarged without smoothing
+RIGHT, WRONG = "✓", "✗"
+
+
+def no_images(_: str) -> np.ndarray | None:
+    """A Look where the competition's images are not there."""
+    return None
+
+
+def sample_rows(predictions: Predictions, number: int) -> list[int]:
+    """Rows for a prediction sheet: of every confidence, the surest first; the same every time.
+
+    (In a regression the rows are spread over the true values.)
+    """
+    order = predictions.confidence if predictions.task != "regression" else predictions.values[:, 0]
+    sorted_rows = np.argsort(-order, kind="stable")
+    chosen = np.unique(np.linspace(0, len(sorted_rows) - 1, number).astype(int))
+    return sorted_rows[chosen].tolist() if len(sorted_rows) else []
+
+
+def sheet(title: str, facts: Sequence[dict[str, Any]], look: Look) -> Figure | None:
+    """Images with truth, answer and confidence; None where none of them can be shown."""
+    images = [look(one["id"]) for one in facts]
+    if all(image is None for image in images):
+        return None
+    rows = -(-len(facts) // COLUMNS)
+    figure = canvas(1.55 * COLUMNS, 0.5 + 2.15 * rows)
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for one in axes:
+        one.axis("off")
+    for one, fact, image in zip(axes, facts, images, strict=False):
+        if image is None:
+            one.text(0.5, 0.5, "no image", ha="center", color=FAINT, transform=one.transAxes)
+        else:
+            way = "nearest" if max(image.shape[:2]) <= TINY else "antialiased"
+            one.imshow(image, interpolation=way)
+        said, colour = caption(fact)
+        one.set_title(said, fontsize=10.5, color=colour, weight="normal", loc="center")
+    return figure
+
+
+def caption(fact: dict[str, Any]) -> tuple[str, str]:
+    """Two lines under an image, and their colour: blue for right, orange for wrong."""
+    if "error" in fact:
+        return f"said {fact['said']}\ntrue {fact['true']}", ORANGE if fact["error"] > 1 else BLUE
+    right = fact["true"] == fact["said"]
+    said = f"{RIGHT if right else WRONG} {clipped(fact['said'], 13)} {fact['confidence']:.0%}"
+    return f"{said}\n{clipped(fact['true'], 16)}", BLUE if right else ORANGE
+
+
+def data_uri(image: np.ndarray, side: int = SIDE) -> str:
+    """A small image as the address of an <img>: PNG where it is tiny, else WebP."""
+    longest = max(image.shape[:2])
+    if longest > side:
+        height, width = (max(1, round(n * side / longest)) for n in image.shape[:2])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    ending, options = (".png", []) if longest <= TINY else (".webp", [cv2.IMWRITE_WEBP_QUALITY, 80])
+    data = cv2.imencode(ending, pixels, options)[1].tobytes()
+    return f"data:image/{ending[1:]};base64,{base64.b64encode(data).decode()}"

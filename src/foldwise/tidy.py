@@ -1,0 +1,188 @@
+"""Keeping oof/ in order: renaming, removing and cleaning runs."""
+
+import csv
+import io
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldwise import compose
+from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.files import abandoned, home, shown, write_text
+from foldwise.runs import Run
+
+DAY = 24 * 3600.0
+
+
+def rename(run: Run, to: str) -> list[str]:
+    """Give a run another name, everywhere: its folder, config, submission and the log of these.
+
+    No table changes by it, since none has the run's name. Returns what there is to say. Raises
+    UsageError for a name that cannot be one, FoldwiseError where the name is taken or the run is
+    being trained.
+    """
+    compose.check_run_name(to)
+    config, new = run.config(), Run(to)
+    refuse_training(run)
+    old_file, new_file = _submission(run.name), _submission(to)
+    for path in (new.folder, new_file if old_file.exists() else new.folder):
+        if path.exists():
+            raise FoldwiseError(f"{shown(path)} is there already: choose another name than {to}")
+    with run.locked():
+        run.folder.rename(new.folder)  # first: whatever comes after can be done again by hand
+        config.run = to
+        write_text(new.config_file, compose.to_yaml(config))
+    if old_file.exists():
+        old_file.rename(new_file)
+    _rename_in_log(run.name, to)
+    said = [f"{run.name} is now {to}"]
+    if new.report_folder.exists():
+        shutil.rmtree(new.report_folder)
+        said.append(f"its report had the old name in it: ./run.sh report run={to}")
+    return said
+
+
+def _submission(name: str) -> Path:
+    return home() / "submissions" / f"{name}.csv"
+
+
+def _rename_in_log(old: str, new: str) -> None:
+    path = home() / "submissions" / "log.csv"
+    if not path.is_file():
+        return
+    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    if not rows or "run" not in rows[0]:
+        return
+    column = rows[0].index("run")
+    for row in rows[1:]:
+        if row[column : column + 1] == [old]:
+            row[column] = new
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def refuse_training(run: Run) -> None:
+    """Raises FoldwiseError where a process trains a fold of the run."""
+    if folds := run.in_training():
+        raise FoldwiseError(
+            f"fold {first_few(folds)} of {run.name} is being trained by another process: "
+            "wait for it, or stop it"
+        )
+
+
+def delete(path: Path) -> None:
+    """Remove a file or folder; a folder is first moved aside, so that no run is seen by halves."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    aside = path.with_name(f".{path.name}.0.tmp")  # of no process: the next call takes the rest
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    shutil.rmtree(aside)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that nobody needs any more, and why."""
+
+    path: Path
+    why: str
+    size: int
+
+
+def leftovers(days: float) -> list[Leftover]:
+    """What `runs clean` would delete, biggest first; never anything of a run in training.
+
+    Debug runs; runs without a finished fold, and checkpoints of unfinished folds, that nobody has
+    touched for ``days``; checkpoints of finished folds; what killed processes left half written.
+    """
+    found = []
+    before = time.time() - days * DAY
+    for folder in sorted(p for p in (home() / "oof").glob("*") if p.is_dir()):
+        run = Run(folder.name)
+        if folder.name.startswith("."):
+            continue
+        if run.in_training():
+            continue
+        if _is_debug(run):
+            found.append(_leftover(folder, "a debug run"))
+        elif _is_partial(run) and _touched(folder) < before:
+            found.append(_leftover(folder, "no fold is finished"))
+        else:
+            found += [_leftover(path, why) for path, why in _checkpoints(run, before)]
+    for place in (home() / "oof", *(p for p in (home() / "oof").rglob("*") if p.is_dir())):
+        inside = any(one.path in (place, *place.parents) for one in found)
+        if not inside and place.exists():
+            rest = [p for p in place.iterdir() if abandoned(p)]
+            found += [_leftover(path, "half written by a killed process") for path in rest]
+    return sorted(found, key=lambda one: -one.size)
+
+
+def _is_debug(run: Run) -> bool:
+    try:
+        return run.config().debug
+    except FoldwiseError:
+        return False
+
+
+def _is_partial(run: Run) -> bool:
+    """Whether it was begun and nothing came of it; a blend has tables without models."""
+    begun = run.config_file.is_file() or bool(run.fold_folders())
+    return begun and not run.finished() and not (run.folder / "oof.parquet").is_file()
+
+
+def _checkpoints(run: Run, before: float) -> list[tuple[Path, str]]:
+    finished = run.finished()
+    found = []
+    for fold in run.fold_folders():
+        for path in sorted(run.fold_folder(fold).glob("*.ckpt")):
+            if fold in finished:
+                found.append((path, "the fold is finished"))
+            elif path.stat().st_mtime < before:
+                found.append((path, "an old checkpoint of an unfinished fold"))
+    return found
+
+
+def _touched(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+def _leftover(path: Path, why: str) -> Leftover:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return Leftover(path, why, sum(file.stat().st_size for file in files))
+
+
+def agreed(question: str, yes: bool) -> bool:
+    """Asks on a terminal; elsewhere only ``yes`` agrees. Raises UsageError where nobody can."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked: say yes=true to delete")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def megabytes(size: float) -> str:
+    return f"{size / 2**20:,.1f} MB"
+
+
+def named(names: str) -> list[Run]:
+    """``a,b`` or ``'exp*'`` -> these runs. Raises FoldwiseError where a name fits none."""
+    from foldwise.runs import every_run
+
+    found: dict[str, Run] = {}
+    for word in names.split(","):
+        fit = [run for run in every_run() if Path(run.name).match(word.strip())]
+        if not fit:
+            Run(word.strip()).config()  # says that there is none, and which is near
+        found |= {run.name: run for run in fit}
+    return list(found.values())
+
+
+def table_of(rows: Sequence[Leftover]) -> list[str]:
+    width = max(len(megabytes(one.size)) for one in rows)
+    return [f"{megabytes(one.size):>{width}}  {shown(one.path)}  ({one.why})" for one in rows]
