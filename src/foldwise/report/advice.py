@@ -127,10 +127,12 @@ def _confidence(analysis: dict[str, Any], predictions: Predictions) -> list[Advi
         )
     calibration = analysis["calibration"]
     if calibration["ece"] >= UNSURE:
-        too = "too sure" if calibration["bias"] > 0 else "less sure than it is right"
-        do = (
-            "loss.smoothing or mixup" if calibration["bias"] > 0 else "less loss.smoothing or mixup"
-        )
+        high = calibration["bias"] > 0
+        too = "too sure of itself" if high else "less sure than it is right"
+        do = f"{'' if high else 'less '}loss.smoothing or mixup"
+        if analysis["task"] == "multilabel":
+            too = f"too {'high' if high else 'low'} in its probabilities"
+            do = "a threshold for each class (competition.thresholds)"
         found.append(
             Advice(
                 f"It is {too}: calibration error {calibration['ece']:.3f}",

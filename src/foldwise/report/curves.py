@@ -102,6 +102,6 @@ def fold_figure(analysis: dict[str, Any]) -> Figure:
     if len(folds) <= 20:
         axes.set_xticks(places, list(folds))
     axes.set(xlabel="fold", title=f"{clipped(analysis['metric'], 24)} by fold")
-    axes.margins(x=0.1, y=0.25)
-    _legend(axes)
+    axes.margins(x=0.1, y=0.15)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -19,6 +19,7 @@ SAME_ANYWAY = NOT_THE_RESULT - {
     *("folds.k", "folds.method", "folds.group", "folds.seed", "competition.metric"),
     *("model.weights", "augment.preset"),
 }
+LONG = 60  # signs of a setting that are shown
 ROUND = re.compile(r"-p(\d+)$")
 
 
@@ -166,9 +167,15 @@ def table(listed: Sequence[Facts]) -> list[str]:
 
 
 def _settings(special: dict[str, Any]) -> str:
-    words = [f"{key}={value}" for key, value in special.items()]
+    words = [told(key, value) for key, value in special.items()]
     cut = words[:6] + ([f"and {len(words) - 6} more"] if len(words) > 6 else [])
     return " ".join(cut)
+
+
+def told(key: str, value: object) -> str:
+    """``key=value``, cut where it is long."""
+    text = f"{key}={value}"
+    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
 
 
 def rounds(listed: Sequence[Facts]) -> dict[str, list[tuple[int, Facts]]]:

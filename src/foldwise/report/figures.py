@@ -7,7 +7,7 @@ from foldwise.report.confusion import confusion
 from foldwise.report.curves import curve_figures, fold_figure
 from foldwise.report.matrices import classes_figure, confusion_figure
 from foldwise.report.reading import Reading
-from foldwise.report.reliability import numbers_figure, reliability_figure
+from foldwise.report.reliability import numbers_figure, reliability_figure, surest_figure
 from foldwise.report.sheets import Look, sample_rows, sheet
 
 SHOWN = 24  # images of a sheet
@@ -15,7 +15,7 @@ SHOWN = 24  # images of a sheet
 
 def run_figures(reading: Reading) -> dict[str, Figure]:
     """What there is of loss, validation, learning_rate, combined, folds, confusion, classes,
-    reliability, numbers. To be called inside `style.styled`."""
+    reliability, surest, numbers. To be called inside `style.styled`."""
     found = curve_figures(reading.histories, reading.facts.metric)
     predictions = reading.predictions
     if predictions is None or not len(predictions.ids):
@@ -27,6 +27,7 @@ def run_figures(reading: Reading) -> dict[str, Figure]:
         found["confusion"] = confusion_figure(predictions, confusion(predictions))
         found["classes"] = classes_figure(reading.analysis)
         found["reliability"] = reliability_figure(reading.analysis)
+        found["surest"] = surest_figure(reading.analysis)
     return found
 
 

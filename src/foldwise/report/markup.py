@@ -1,7 +1,7 @@
 """HTML from Python: everything is escaped but what is marked as HTML already."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,15 @@ def join(parts: Sequence[object]) -> Html:
 
 
 def table(
-    head: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1, search: bool = False
+    head: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    words: Collection[int] = (0,),
+    search: bool = False,
 ) -> Html:
-    """A table that sorts by a click on its head; the first ``left`` columns hold text."""
+    """A table that sorts by a click on its head; the columns ``words`` hold text."""
     if not rows:
         return Html("")
-    sides = [None if n < left else "n" for n in range(len(head))]
+    sides = [None if n in words else "n" for n in range(len(head))]
     first = tag(
         "tr",
         *(

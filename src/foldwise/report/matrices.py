@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from foldwise.report.predictions import Predictions
-from foldwise.report.style import BLUE, FAINT, GREEN, INK, ORANGE, PAPER, canvas, clipped, tint
+from foldwise.report.style import BLUE, FAINT, GREEN, INK, ORANGE, WHITE, canvas, clipped, tint
 
 WHOLE = 30  # classes up to which the matrix is shown whole
-WORST = 20  # of more classes: those with the most mistakes
+WORST = 20  # of more classes: those of the most confused pairs
 COUNTED = 20  # rows and columns up to which cells have their count
 BARS = 30
 
@@ -17,14 +17,14 @@ BARS = 30
 def confusion_figure(predictions: Predictions, counts: np.ndarray) -> Figure:
     """Right answers in blue on the diagonal, mistakes in orange, as shares of the true class.
 
-    Of more than WHOLE classes the WORST with the most mistakes, all others in one.
+    Of more than WHOLE classes the WORST that are most confused, all others in one.
     """
     names = list(predictions.classes)
     title = "missed beside said instead" if predictions.task == "multilabel" else "true and said"
     support = _support(predictions)
     if len(names) > WHOLE:
-        title += f": the {WORST} of {len(names):,} classes with the most mistakes"
-        counts, support, names = _worst(counts, support, names)
+        title += f": the {WORST} of {len(names):,} classes that are most confused"
+        counts, support, names = _most_confused(counts, support, names)
     rates = counts / np.maximum(support, 1)[:, None]
     side = max(4.5, 2.2 + 0.36 * len(names))
     figure = canvas(side + 0.6, side)
@@ -39,7 +39,7 @@ def confusion_figure(predictions: Predictions, counts: np.ndarray) -> Figure:
             share = rates[row, column] if row == column else np.sqrt(rates[row, column])
             axes.text(
                 column, row, _short(counts[row, column]), ha="center", va="center",
-                fontsize=small, color=PAPER if share > 0.55 else INK,
+                fontsize=small, color=WHITE if share > 0.55 else INK,
             )  # fmt: skip
     shown = [clipped(name, 14) for name in names]
     places = range(len(names))
@@ -60,13 +60,16 @@ def _support(predictions: Predictions) -> np.ndarray:
     return np.bincount(predictions.targets, minlength=len(predictions.classes))
 
 
-def _worst(
+def _most_confused(
     counts: np.ndarray, support: np.ndarray, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The classes with the most mistakes, in their order, and all others in a last one."""
+    """The classes of the most confused pairs, in their order, and all others in a last one."""
     off = counts.copy()
     np.fill_diagonal(off, 0)
-    worst = np.sort(np.argsort(-(off.sum(axis=0) + off.sum(axis=1)), kind="stable")[:WORST])
+    pairs = np.argsort(-off, axis=None, kind="stable")[: WORST * WORST]
+    classes = np.stack(np.unravel_index(pairs, off.shape), axis=1).ravel()
+    first = np.sort(np.unique(classes, return_index=True)[1])[:WORST]
+    worst = np.sort(classes[first])
     others = np.setdiff1d(np.arange(len(names)), worst)
     groups = np.zeros((len(worst) + 1, len(names)))
     groups[np.arange(len(worst)), worst] = 1

@@ -10,7 +10,16 @@ from foldwise.compose import flat
 from foldwise.errors import FoldwiseError
 from foldwise.files import home, write_text
 from foldwise.report import style
-from foldwise.report.facts import SAME_ANYWAY, Facts, day, differences, duration, rounds, short
+from foldwise.report.facts import (
+    SAME_ANYWAY,
+    Facts,
+    day,
+    differences,
+    duration,
+    rounds,
+    short,
+    told,
+)
 from foldwise.report.leaderboard import scored
 from foldwise.report.markup import Cell, Html, figures, join, note, page, section, table, tag
 from foldwise.report.overviews import (
@@ -23,6 +32,7 @@ from foldwise.report.reading import Reading, reading_of
 from foldwise.report.report import as_svg
 from foldwise.report.run_page import facts_list, frame
 from foldwise.report.sheets import TINY, Look, data_uri
+from foldwise.report.style import clipped
 from foldwise.report.text import number
 from foldwise.report.together import (
     Together,
@@ -45,7 +55,7 @@ def report_competition(
 ) -> Path:
     """Write oof/<competition>.html, which is replaced; ``listed`` are its runs, best first."""
     path = home() / "oof" / f"{name}.html"
-    compared = [reading for facts in listed[:COMPARED] if (reading := _read(facts))]
+    compared = _alike([reading for facts in listed[:COMPARED] if (reading := _read(facts))])
     with style.styled():
         aligned = together([r.predictions for r in compared if r.predictions]) if compared else None
         drawn = as_svg(_figures(name, listed, compared, aligned))
@@ -69,6 +79,13 @@ def _read(facts: Facts) -> Reading | None:
     except FoldwiseError:
         return None
     return reading if reading.predictions is not None and len(reading.predictions.ids) else None
+
+
+def _alike(readings: Sequence[Reading]) -> list[Reading]:
+    """Those with the task and classes of the first: others cannot be compared row by row."""
+    settings = [reading.facts.config.competition for reading in readings]
+    kinds = [(one.task, one.classes) for one in settings]
+    return [one for one, kind in zip(readings, kinds, strict=True) if kind == kinds[0]]
 
 
 def _figures(
@@ -96,27 +113,36 @@ def _head(name: str, listed: Sequence[Facts]) -> Html:
 
 
 def _table(listed: Sequence[Facts]) -> Html:
-    special = differences(listed)
+    special, metrics = differences(listed), {facts.metric for facts in listed}
+    mixed = len(metrics) > 1
+    head = ["run", "score" if mixed else listed[0].metric, "mean", "± std", "honest", "folds"]
+    head += ["time", "parameters", "MB", "date", "model", "what sets it apart"]
     rows: list[list[Cell]] = []
     for facts in listed:
-        words = " ".join(f"{key}={value}" for key, value in special[facts.name].items())
+        words = " ".join(told(key, value) for key, value in special[facts.name].items())
+        score = number(facts.score) + (f" {facts.metric}" if mixed else "")
         rows.append(
             [
-                _linked(facts), (number(facts.score), _sorted_by(facts.score)),
+                _linked(facts), (score, _value(facts.score)),
                 number(facts.scores.get("mean")), number(facts.scores.get("std")),
-                number(facts.honest), facts.state, (duration(facts.seconds), facts.seconds or ""),
-                (short(facts.parameters), facts.parameters or ""),
+                number(facts.honest), (_folds(facts), len(facts.finished)),
+                (duration(facts.seconds), _value(facts.seconds)),
+                (short(facts.parameters), _value(facts.parameters)),
                 (f"{facts.size / 2**20:,.1f}", facts.size), (day(facts.date), facts.date),
                 "blend" if facts.blend else facts.config.model.name,
                 tag("span", words, class_="settings"),
             ]
         )  # fmt: skip
-    metric = listed[0].metric if listed else ""
-    head = ["run", metric, "mean", "± std", "honest", "folds", "time", "parameters", "MB", "date"]
-    return table([*head, "model", "what sets it apart"], rows, search=True)
+    return table(head, rows, words=(0, 10, 11), search=True)
 
 
-def _sorted_by(value: float | None) -> object:
+def _folds(facts: Facts) -> str:
+    """Short for the table: ``5/5``."""
+    return facts.state.replace(" of ", "/").replace(" folds", "")
+
+
+def _value(value: float | None) -> object:
+    """What a cell is sorted by; '' is last."""
     return "" if value is None else value
 
 
@@ -158,7 +184,7 @@ def _data(compared: Sequence[Reading], aligned: Together, look: Look) -> dict[st
         {
             "name": one.facts.name,
             "facts": _facts(one.facts),
-            "settings": {key: str(settings[key]) for key in keys},
+            "settings": {key: clipped(str(settings[key]), 200) for key in keys},
         }
         for one, settings in zip(compared, flats, strict=True)
     ]

@@ -13,8 +13,8 @@ from foldwise.report.style import (
     GREEN,
     INK,
     ORANGE,
-    PAPER,
     PURPLE,
+    WHITE,
     canvas,
     clipped,
     tint,
@@ -26,7 +26,8 @@ NUMBERED = 12  # members up to which a correlation matrix has its numbers
 
 def scores_figure(listed: Sequence[Facts]) -> Figure | None:
     """Each run's folds as dots, their mean, and the honest score where there is one; best first."""
-    known = [facts for facts in listed if facts.best is not None][:BARS]
+    known = [facts for facts in listed if facts.best is not None]
+    known = [facts for facts in known if facts.metric == known[0].metric][:BARS]
     if not known:
         return None
     figure = canvas(9, 1.5 + 0.36 * len(known))
@@ -123,7 +124,7 @@ def correlation_figure(names: Sequence[str], matrix: np.ndarray) -> Figure | Non
     if len(names) <= NUMBERED:
         for row in range(len(names)):
             for column in range(len(names)):
-                colour = PAPER if shares[row, column] > 0.5 else INK
+                colour = WHITE if shares[row, column] > 0.5 else INK
                 axes.text(
                     column, row, f"{matrix[row, column]:.2f}", ha="center", va="center",
                     fontsize=10, color=colour,

@@ -13,31 +13,38 @@ NUMBERS = 6  # of a regression's that are drawn
 
 
 def reliability_figure(analysis: dict[str, Any]) -> Figure:
-    """Left: right as often as sure? Right: how right the surest are."""
+    """Whether it is right as often as it is sure, and of how many rows."""
     found = analysis["calibration"]
-    figure = canvas(9, 3.9)
-    left, right = figure.subplots(1, 2)
+    figure = canvas(5.4, 4.3)
+    axes = figure.subplots()
     bins = found["bins"]
     rows = np.array([one["rows"] for one in bins])
     width = (bins[0]["to"] - bins[0]["from"]) if bins else 1
     middles = [(one["from"] + one["to"]) / 2 for one in bins]
     shares = rows / max(rows.sum(), 1)
-    left.bar(middles, shares, width * 0.92, color=FAINT, label="share of the rows")
-    left.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+    axes.bar(middles, shares, width * 0.92, color=FAINT, label="share of the rows")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
     sizes = 30 + 170 * np.sqrt(shares)
     confidence = [one["confidence"] for one in bins]
     accuracy = [one["accuracy"] for one in bins]
-    left.plot(confidence, accuracy, color=BLUE, linewidth=1.2)
-    left.scatter(confidence, accuracy, s=sizes, color=BLUE, zorder=3, label="right")
-    left.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share that is right")
-    left.set_title(f"calibration error {found['ece']:.3f}")
-    left.legend(loc="upper left")
-    surest = found["surest"]
+    axes.plot(confidence, accuracy, color=BLUE, linewidth=1.2)
+    axes.scatter(confidence, accuracy, s=sizes, color=BLUE, zorder=3, label="right")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share that is right")
+    axes.set_title(f"calibration error {found['ece']:.3f}")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def surest_figure(analysis: dict[str, Any]) -> Figure:
+    """How often the surest tenth of the rows is right, the surest two tenths, … all."""
+    surest = analysis["calibration"]["surest"]
+    figure = canvas(5.4, 4.3)
+    axes = figure.subplots()
     values = [one["accuracy"] for one in surest]
     shown = [100 * one["share"] for one in surest]
-    right.plot(shown, values, "o-", color=GREEN)
-    right.set(xlabel="the surest … % of the rows", title="accuracy of the surest")
-    right.margins(y=0.15)
+    axes.plot(shown, values, "o-", color=GREEN)
+    axes.set(xlabel="the surest … % of the rows", title="accuracy of the surest")
+    axes.margins(y=0.15)
     return figure
 
 

@@ -29,6 +29,7 @@ SAYS = {
     "confusion": "confusion matrix",
     "classes": "precision, recall and F1 of each class",
     "reliability": "accuracy against confidence",
+    "surest": "accuracy of the surest rows",
     "numbers": "predicted against true numbers, and the errors",
     "weights": "the weight of each member of the blend",
     "correlation": "the correlation of the runs' mistakes",

@@ -93,7 +93,13 @@ def _advice(reading: Reading, predictions: Predictions) -> Html:
 
 
 def _training(drawn: Mapping[str, Html]) -> Html:
-    return section("Training", figures(drawn.get("combined")))
+    """All in one figure; on a phone one below the other, where they are large enough."""
+    names = ("loss", "validation", "learning_rate")
+    return section(
+        "Training",
+        tag("div", figures(drawn.get("combined")), class_="large"),
+        tag("div", figures(*(drawn.get(name) for name in names)), class_="small"),
+    )
 
 
 def _results(
@@ -109,11 +115,13 @@ def _results(
         parts.append(
             section(
                 "Classes", figures(drawn.get("confusion"), drawn.get("classes")),
-                tag("h3", "Most confused"), _pairs(analysis), _classes(analysis),
+                figures(_pairs(analysis), _classes(analysis)),
             )
         )  # fmt: skip
         how = note(analysis["calibration"]["how"] + ".")
-        parts.append(section("Confidence", figures(drawn.get("reliability")), how))
+        parts.append(
+            section("Confidence", figures(drawn.get("reliability"), drawn.get("surest")), how)
+        )
     worst = worst_rows(predictions, SHOWN)
     parts.append(section("Worst mistakes", image_list(predictions, worst, look)))
     sample = sample_rows(predictions, SHOWN)
@@ -141,7 +149,8 @@ def _pairs(analysis: dict[str, Any]) -> Html:
         for p in analysis["pairs"][:15]
     ]
     first = ["missed", "said instead"] if analysis["task"] == "multilabel" else ["true", "said"]
-    return table([*first, "rows", "of the class", "other way"], rows, left=2)
+    whole = table([*first, "rows", "of the class", "other way"], rows, words=(0, 1))
+    return join([tag("h3", "Most confused"), whole])
 
 
 def _classes(analysis: dict[str, Any]) -> Html:
@@ -156,30 +165,32 @@ def _classes(analysis: dict[str, Any]) -> Html:
     ]
     whole = table(["class", *keys], rows, search=len(rows) > 15)
     more = note(f"The {ROWS} hardest; analysis.json has all.") if len(listed) > ROWS else ""
-    title = tag("summary", f"All figures of {len(listed):,} classes")
-    return tag("details", title, tag("div", whole, class_="long"), more)
+    return join([tag("h3", f"{len(listed):,} classes"), tag("div", whole, class_="long"), more])
 
 
 def image_list(predictions: Predictions, rows: Sequence[int], look: Look) -> Html:
-    """Images with what is true and what was said of them."""
-    return (
-        tag("div", *(_image(predictions, row, look) for row in rows), class_="images")
-        if rows
-        else Html("")
-    )
+    """Images with what is true and what was said of them; without any image a table."""
+    if not rows:
+        return Html("")
+    if any(look(predictions.ids[row]) is not None for row in rows):
+        return tag("div", *(_image(predictions, row, look) for row in rows), class_="images")
+    facts = [row_facts(predictions, row) for row in rows]
+    head = list(facts[0])
+    cells = [[number(v, 3) if isinstance(v, float) else str(v) for v in f.values()] for f in facts]
+    return table(head, cells, words=(0, 2, 3))
 
 
 def _image(predictions: Predictions, row: int, look: Look) -> Html:
     fact = row_facts(predictions, row)
     image = thumbnail(fact["id"], look)
     if "error" in fact:
-        words = [tag("b", f"said {fact['said']}"), f"true {fact['true']}"]
+        words = [tag("b", f"said {fact['said']}"), Html("<br>"), f"true {fact['true']}"]
         kind = "wrong" if fact["error"] > 1 else "right"
     else:
         right = predictions.good[row] == 1
         kind, mark = ("right", RIGHT) if right else ("wrong", WRONG)
         words = [tag("b", f"{mark} {fact['said']}"), f" {fact['confidence']:.0%}"]
-        words += [] if right else [tag("br"), f"true {fact['true']} {fact['truth']:.1%}"]
+        words += [] if right else [Html("<br>"), f"true {fact['true']} {fact['truth']:.1%}"]
     small = tag("small", f"{fact['id']}, fold {fact['fold']}")
     return tag("figure", image, *words, small, class_=kind)
 
@@ -212,7 +223,7 @@ def _slices(analysis: dict[str, Any]) -> Html:
     how = "z: against all other rows, in standard errors; below -3 is hardly chance."
     if not rows:
         return Html("")
-    whole = table(head, rows, left=2, search=len(rows) > 15)
+    whole = table(head, rows, words=(0, 1), search=len(rows) > 15)
     return section("Slices of the train table", note(how), tag("div", whole, class_="long"))
 
 
@@ -234,8 +245,8 @@ def _settings(reading: Reading) -> Html:
     return section(
         "Settings",
         note("Those that are not at their defaults, automatic choices included."),
-        table(["setting", "value", "default"], rows, left=3),
-        tag("details", tag("summary", "Made with"), table(["what", "version"], told, left=2))
+        table(["setting", "value", "default"], rows, words=(0, 1, 2)),
+        tag("details", tag("summary", "Made with"), table(["what", "version"], told, words=(0, 1)))
         if told
         else "",
     )

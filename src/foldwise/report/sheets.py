@@ -63,7 +63,7 @@ def caption(fact: dict[str, Any]) -> tuple[str, str]:
         return f"said {fact['said']}\ntrue {fact['true']}", ORANGE if fact["error"] > 1 else BLUE
     right = fact["true"] == fact["said"]
     said = f"{RIGHT if right else WRONG} {clipped(fact['said'], 13)} {fact['confidence']:.0%}"
-    return f"{said}\n{clipped(fact['true'], 16)}", BLUE if right else ORANGE
+    return f"{said}\ntrue {clipped(fact['true'], 14)}", BLUE if right else ORANGE
 
 
 def data_uri(image: np.ndarray, side: int = SIDE) -> str:

@@ -1,6 +1,7 @@
 """How every figure looks; a figure as PNG for a file, and as SVG that follows the page's theme."""
 
 import io
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito (2008): told apart by the colour-blind. INK, FAINT and PAPER stand for the page's.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-INK, FAINT, PAPER = "#1b1d22", "#c9ccd1", "#fefefe"
+INK, FAINT, PAPER, WHITE = "#1b1d22", "#c9ccd1", "#fefefe", "#ffffff"
+WIDE = 6.6  # inches from which a figure is not made as small as a phone
 THEMED = {BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple"}
 THEMED |= {INK: "ink", FAINT: "line", PAPER: "paper"}
 # Names of classes may be in any script: what a machine has of these fonts is used.
@@ -47,7 +49,13 @@ def styled() -> Iterator[None]:
     rules = RULES | {"font.family": fonts}
     with rc_context(rules), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box stands there
-        yield
+        log = logging.getLogger("matplotlib.font_manager")
+        before = log.level
+        log.setLevel(logging.ERROR)  # a font of ours that has no bold
+        try:
+            yield
+        finally:
+            log.setLevel(before)
 
 
 def canvas(width: float, height: float, **options: Any) -> Figure:
@@ -60,6 +68,7 @@ def canvas(width: float, height: float, **options: Any) -> Figure:
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.set_layout_engine("none")  # places are found: an SVG of it need not look for them again
     return buffer.getvalue()
 
 
@@ -82,8 +91,10 @@ def svg(figure: Figure, name: str, says: str) -> str:
     text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--font)", text)  # older matplotlibs
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    widest = figure.get_size_inches()[0] * 100
-    head = f'<svg role="img" aria-label="{escape(says)}" style="max-width:{widest:.0f}px" '
+    inches = figure.get_size_inches()[0]
+    kind = ' class="wide"' if inches > WIDE else ""
+    says = escape(says)
+    head = f'<svg{kind} role="img" aria-label="{says}" style="max-width:{inches * 100:.0f}px" '
     return text.replace("<svg ", head, 1)
 
 
