@@ -1,6 +1,7 @@
 """The page of all runs of a competition: a table, figures, and any two side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ def _read(facts: Facts) -> Reading | None:
         reading = reading_of(facts.run)
     except FoldwiseError:
         return None
-    return reading if reading.predictions is not None and len(reading.predictions.ids) else None
+    if reading.predictions is None or not len(reading.predictions.ids):
+        return None
+    return replace(reading, predictions=reading.predictions.decisions())
 
 
 def _alike(readings: Sequence[Reading]) -> list[Reading]:

@@ -1,6 +1,6 @@
 """A run's OOF rows as arrays: what is true, what was said, how sure, and whether it is right."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,12 @@ class Predictions:
     truth: np.ndarray
     good: np.ndarray
     lost: int = 0
+
+    def decisions(self) -> "Predictions":
+        """The same without the probabilities, which are most of its memory."""
+        if self.task == "regression":
+            return self
+        return replace(self, values=np.empty((len(self.ids), 0)))
 
     @property
     def task(self) -> str:
@@ -80,7 +86,8 @@ def predictions_of(settings: Competition, oof: pd.DataFrame) -> Predictions:
             "classes: restore the two files of one run, or train it again with overwrite=true"
         )
     kept = np.isfinite(values).all(axis=1)
-    values, targets = values[kept], targets[kept]
+    if not kept.all():
+        values, targets = values[kept], targets[kept]
     if settings.task != "regression":
         targets = targets.astype(np.int64)
     decided, confidence, truth = _decided(settings, targets, values)

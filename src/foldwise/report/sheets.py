@@ -41,9 +41,12 @@ def sheet(title: str, facts: Sequence[dict[str, Any]], look: Look) -> Figure | N
     if all(image is None for image in images):
         return None
     rows = -(-len(facts) // COLUMNS)
-    figure = canvas(1.55 * COLUMNS, 0.5 + 2.15 * rows)
-    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    # Placed by hand: where every place is known, finding them takes longer than drawing.
+    width, height = 1.55 * COLUMNS, 0.4 + 2.15 * rows
+    figure = canvas(width, height, layout=None)
+    figure.suptitle(title, x=0.01, y=1 - 0.12 / height, ha="left", va="top", weight="bold")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    figure.subplots_adjust(0.005, 0.02, 0.995, 1 - 0.9 / height, wspace=0.04, hspace=0.36)
     for one in axes:
         one.axis("off")
     for one, fact, image in zip(axes, facts, images, strict=False):

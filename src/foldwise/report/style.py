@@ -58,9 +58,9 @@ def styled() -> Iterator[None]:
             log.setLevel(before)
 
 
-def canvas(width: float, height: float, **options: Any) -> Figure:
+def canvas(width: float, height: float, layout: Any = "constrained") -> Figure:
     """An empty figure of so many inches, which no window and no pyplot know of."""
-    figure = Figure(figsize=(width, height), layout="constrained", **options)
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
