@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from foldwise import compose
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import abandoned, home, shown, write_text
-from foldwise.runs import Run
+from foldwise.runs import Run, every_run
 
 DAY = 24 * 3600.0
 
@@ -75,12 +76,13 @@ def refuse_training(run: Run) -> None:
 
 
 def delete(path: Path) -> None:
-    """Remove a file or folder; a folder is first moved aside, so that no run is seen by halves."""
+    """Remove a run, or a file or folder of one; a folder is first moved aside, so that no run is
+    seen by halves. Raises FoldwiseError where the run is being trained by now."""
+    refuse_training(Run(path.relative_to(home() / "oof").parts[0]))
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    aside = path.with_name(f".{path.name}.0.tmp")  # of no process: the next call takes the rest
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # `clean` takes what a kill leaves
     path.rename(aside)
     shutil.rmtree(aside)
 
@@ -104,9 +106,7 @@ def leftovers(days: float) -> list[Leftover]:
     before = time.time() - days * DAY
     for folder in sorted(p for p in (home() / "oof").glob("*") if p.is_dir()):
         run = Run(folder.name)
-        if folder.name.startswith("."):
-            continue
-        if run.in_training():
+        if folder.name.startswith(".") or run.in_training():
             continue
         if _is_debug(run):
             found.append(_leftover(folder, "a debug run"))
@@ -172,8 +172,6 @@ def megabytes(size: float) -> str:
 
 def named(names: str) -> list[Run]:
     """``a,b`` or ``'exp*'`` -> these runs. Raises FoldwiseError where a name fits none."""
-    from foldwise.runs import every_run
-
     found: dict[str, Run] = {}
     for word in names.split(","):
         fit = [run for run in every_run() if Path(run.name).match(word.strip())]
