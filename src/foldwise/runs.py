@@ -410,6 +410,13 @@ class Run:
         except (FoldwiseError, TypeError, ValueError):
             return {}
 
+    def described(self) -> dict[str, Any]:
+        """What a blend says of its members; nothing for another run, or where it is damaged."""
+        try:
+            return dict(read_json(self.folder / "blend.json"))
+        except (FoldwiseError, TypeError, ValueError):
+            return {}
+
     def date(self) -> float:
         """When the run last changed what it found: seconds since the epoch."""
         files = [self.folder / "scores.json", self.config_file]

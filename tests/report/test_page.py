@@ -158,21 +158,26 @@ def test_all_runs_on_a_page_with_scores_of_blends_and_leaderboard(
 ) -> None:
     for name, skill in (("a", 1.0), ("a-p1", 2.0), ("b", 1.5), ("mix", 2.5)):
         run = make_run(name, skill=skill)
-    for fold in range(5):  # a blend has scores and no models
-        (run.fold_folder(fold) / "model.safetensors").unlink()
-    members = [{"name": "a", "weight": 0.7}, {"name": "b", "weight": 0.3}, {"name": "gone"}]
-    run.write_scores({**run.scores(), "honest": 0.4321, "naive": 0.5, "members": members})
+    members = [
+        {"name": name, "weight": weight, "score": 0.5, "interval": [0.4, 0.6], "without": None}
+        for name, weight in (("a", 0.7), ("b", 0.3))
+    ]
+    described = {"method": "hillclimb", "members": members, "correlation": [[1, 0.5], [0.5, 1]]}
+    (run.folder / "blend.json").write_text(json.dumps(described))
+    told = {"honest": 0.4321, "naive": 0.5, "interval": [0.41, 0.45]}
+    run.write_scores({**run.scores(), **told})
     log = "time,competition,run,cv,public\nx,made,a,0.5,0.6\nx,made,b,0.6,0.7\nx,made,b,,\n"
     (home / "submissions").mkdir()
     (home / "submissions" / "log.csv").write_text(log)
     assert foldwise("report").code == 0
     page = Page(home / "oof" / "made.html")
-    assert page.whole() and "0.4321" in page.text and "blend" in page.text
+    assert page.whole() and "0.4321" in page.text and "hillclimb" in page.text
     for figure in ("CV and public score of 2 submissions", "pseudo-label rounds", "correlation"):
         assert figure in page.text
     assert foldwise("report", "run=mix").code == 0
     text = Page(run.report_folder / "report.html").text
-    assert "weight of each member" in text and "0.4321" in text
+    assert "weight of each member" in text and "0.4321 (0.4100 to 0.4500)" in text
+    assert "0.4000 to 0.6000" in text and "correlation of the mistakes" in text
 
 
 def test_runs_that_do_not_compare_stand_in_one_table(

@@ -17,19 +17,24 @@ from foldwise.runs import Run
 # Settings in which runs of one competition differ without being other experiments.
 SAME_ANYWAY = NOT_THE_RESULT - {
     *("folds.k", "folds.method", "folds.group", "folds.seed", "competition.metric"),
-    *("model.weights", "augment.preset"),
-}
+    *("model.weights", "augment.preset", "blend.runs"),
+} | {"blend.members"}
 LONG = 60  # signs of a setting that are shown
 ROUND = re.compile(r"-p(\d+)$")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A run for the tables. seconds: of training, all folds; date: of the scores, seconds."""
+    """A run for the tables.
+
+    described: a blend's members, {} of another run. seconds: of training, all folds. date: when it
+    last changed, in seconds. size: bytes on disk.
+    """
 
     run: Run
     config: Config
     scores: dict[str, Any]
+    described: dict[str, Any]
     finished: list[int]
     training: list[int]
     seconds: float | None
@@ -64,8 +69,14 @@ class Facts:
 
     @property
     def blend(self) -> bool:
-        """A blend has scores and no models of its own."""
-        return bool(self.scores) and not self.finished
+        return bool(self.described)
+
+    @property
+    def model(self) -> str:
+        """What predicts, in a word or two."""
+        if self.blend:
+            return f"blend, {self.described.get('method', '')}".rstrip(", ")
+        return self.config.model.name
 
     @property
     def state(self) -> str:
@@ -87,8 +98,8 @@ def facts_of(run: Run) -> Facts:
     histories = [history for k in finished if (history := run.metrics(k)) is not None]
     seconds = sum(float(h["seconds"].sum()) for h in histories if "seconds" in h)
     return Facts(
-        run, config, run.facts(), finished, run.in_training(), seconds or None, run.parameters(),
-        run.date(), run.size(),
+        run, config, run.facts(), run.described(), finished, run.in_training(), seconds or None,
+        run.parameters(), run.date(), run.size(),
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def _table(listed: Sequence[Facts]) -> Html:
                 (duration(facts.seconds), _value(facts.seconds)),
                 (short(facts.parameters), _value(facts.parameters)),
                 (f"{facts.size / 2**20:,.1f}", facts.size), (day(facts.date), facts.date),
-                "blend" if facts.blend else facts.config.model.name,
+                facts.model,
                 tag("span", words, class_="settings"),
             ]
         )  # fmt: skip

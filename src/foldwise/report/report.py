@@ -70,7 +70,7 @@ def several_figures(reading: Reading) -> dict[str, Figure]:
     facts = reading.facts
     family = [f for f in all_facts(_family(facts))[0] if f.competition == facts.competition]
     found = {
-        **member_figures(reading),
+        **member_figures(facts.described),
         "rounds": rounds_figure(rounds(family)),
         "leaderboard": leaderboard_figure(scored(facts.competition), facts.name),
     }

@@ -10,6 +10,7 @@ from foldwise.report.analysis import row_facts, worst_rows
 from foldwise.report.facts import day, duration, short
 from foldwise.report.figures import SHOWN
 from foldwise.report.markup import Cell, Html, figures, join, note, page, section, table, tag
+from foldwise.report.members import member_table
 from foldwise.report.predictions import Predictions
 from foldwise.report.reading import Reading
 from foldwise.report.sheets import RIGHT, TINY, WRONG, Look, data_uri, sample_rows
@@ -35,7 +36,7 @@ def run_page(
     if predictions is not None and len(predictions.ids):
         parts += _results(reading, predictions, drawn, look)
     parts += [section(title, image) for title, image in sheets.items()]
-    parts += [_several(drawn), _settings(reading)]
+    parts += [_several(reading, drawn), _settings(reading)]
     return page(reading.facts.name, frame(_head(reading), parts))
 
 
@@ -67,7 +68,10 @@ def _head(reading: Reading) -> Html:
     rows = f"{len(reading.predictions.ids):,}" if reading.predictions is not None else "-"
     pairs: list[tuple[str, object]] = [(f"{facts.metric}, all OOF rows", number(scores.get("oof")))]
     if facts.honest is not None:
-        pairs.append(("honest", number(facts.honest)))
+        low, high = facts.scores.get("interval") or (None, None)
+        between = f" ({number(low)} to {number(high)})" if low is not None else ""
+        pairs.append(("honest (95 % interval)", f"{number(facts.honest)}{between}"))
+        pairs.append(("naive", number(facts.scores.get("naive"))))
     pairs += [("folds", f"{number(scores.get('mean'))} ± {number(scores.get('std'))}")]
     pairs += [("state", facts.state), ("rows", rows)]
     if config.competition.task != "regression":
@@ -75,8 +79,7 @@ def _head(reading: Reading) -> Html:
     pairs += [("training", duration(facts.seconds)), ("parameters", short(facts.parameters))]
     pairs += [("date", day(facts.date))]
     lines = [f"{config.competition.task} on {facts.competition}"]
-    if not facts.blend:
-        lines[0] += f", {config.model.name} at {config.images.size} pixels"
+    lines[0] += f", {facts.model}" + ("" if facts.blend else f" at {config.images.size} pixels")
     if reading.prior:
         lines.append(f"{reading.prior:,} OOF rows have the class prior instead of a prediction")
     if "optimistic" in str(facts.scores.get("selection", "")):
@@ -227,9 +230,10 @@ def _slices(analysis: dict[str, Any]) -> Html:
     return section("Slices of the train table", note(how), tag("div", whole, class_="long"))
 
 
-def _several(drawn: Mapping[str, Html]) -> Html:
+def _several(reading: Reading, drawn: Mapping[str, Html]) -> Html:
     names = ("weights", "correlation", "rounds", "leaderboard")
-    return section("Beside other runs", figures(*(drawn.get(name) for name in names)))
+    beside = figures(*(drawn.get(name) for name in names))
+    return section("Beside other runs", member_table(reading.facts.described), beside)
 
 
 def _settings(reading: Reading) -> Html:
