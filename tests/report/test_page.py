@@ -20,9 +20,8 @@ VOID = {"meta", "br", "img", "input", "link", "hr", "image", "path", "use", "rec
 ODD = {
     "never": {"never": ["bee"]},
     "single": {"folds": [1], "classes": ["no", "yes"]},
-    "right": {"skill": 90.0},
     "multilabel": {"task": "multilabel"},
-    "ordinal": {"task": "ordinal", "classes": ["0", "1", "2"]},
+    "right": {"task": "ordinal", "classes": ["0", "1", "2"], "skill": 90.0},
     "numbers": {"task": "regression", "classes": ["x", "y"], "rows": 3000},
     "thousand": {"classes": [f"c{n:04d}" for n in range(1000)], "rows": 2000},
     "unfinished": {"end": False, "folds": [0, 3]},

@@ -159,14 +159,11 @@ def table(listed: Sequence[Facts]) -> list[str]:
         head = ("run", group[1], "mean ± std", "honest", "folds", "time", "params", "MB", "date")
         rows = [head]
         for facts in part:
-            spread = "-"
-            if facts.scores.get("mean") is not None:
-                spread = f"{number(facts.scores['mean'])} ± {number(facts.scores.get('std'))}"
             rows.append(
                 (
-                    facts.name, number(facts.score), spread, number(facts.honest), facts.state,
-                    duration(facts.seconds), short(facts.parameters), f"{facts.size / 2**20:,.1f}",
-                    day(facts.date),
+                    facts.name, number(facts.score), spread(facts), number(facts.honest),
+                    facts.state, duration(facts.seconds), short(facts.parameters),
+                    f"{facts.size / 2**20:,.1f}", day(facts.date),
                 )
             )  # fmt: skip
         lines += ["", f"{group[0]}", *columns(rows)]
@@ -175,6 +172,13 @@ def table(listed: Sequence[Facts]) -> list[str]:
         if told:
             lines += ["", "what sets them apart", *columns(told, left=2)]
     return lines[1:]
+
+
+def spread(facts: Facts) -> str:
+    """Mean and standard deviation over the folds."""
+    if facts.scores.get("mean") is None:
+        return "-"
+    return f"{number(facts.scores['mean'])} ± {number(facts.scores.get('std'))}"
 
 
 def _settings(special: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from foldwise.report.facts import (
     duration,
     rounds,
     short,
+    spread,
     told,
 )
 from foldwise.report.leaderboard import scored
@@ -118,7 +119,7 @@ def _head(name: str, listed: Sequence[Facts]) -> Html:
 def _table(listed: Sequence[Facts]) -> Html:
     special, metrics = differences(listed), {facts.metric for facts in listed}
     mixed = len(metrics) > 1
-    head = ["run", "score" if mixed else listed[0].metric, "mean", "± std", "honest", "folds"]
+    head = ["run", "score" if mixed else listed[0].metric, "mean ± std", "honest", "folds"]
     head += ["time", "parameters", "MB", "date", "model", "what sets it apart"]
     rows: list[list[Cell]] = []
     for facts in listed:
@@ -127,7 +128,7 @@ def _table(listed: Sequence[Facts]) -> Html:
         rows.append(
             [
                 _linked(facts), (score, _value(facts.score)),
-                number(facts.scores.get("mean")), number(facts.scores.get("std")),
+                (spread(facts), _value(facts.scores.get("mean"))),
                 number(facts.honest), (_folds(facts), len(facts.finished)),
                 (duration(facts.seconds), _value(facts.seconds)),
                 (short(facts.parameters), _value(facts.parameters)),
@@ -136,7 +137,7 @@ def _table(listed: Sequence[Facts]) -> Html:
                 tag("span", words, class_="settings"),
             ]
         )  # fmt: skip
-    return table(head, rows, words=(0, 10, 11), search=True)
+    return table(head, rows, words=(0, 9, 10), search=True)
 
 
 def _folds(facts: Facts) -> str:
@@ -204,9 +205,8 @@ def _data(compared: Sequence[Reading], aligned: Together, look: Look) -> dict[st
 
 
 def _facts(facts: Facts) -> list[str]:
-    spread = f"{number(facts.scores.get('mean'))} ± {number(facts.scores.get('std'))}"
     return [
-        *(number(facts.score), spread, number(facts.honest), facts.state),
+        *(number(facts.score), spread(facts), number(facts.honest), facts.state),
         *(duration(facts.seconds), short(facts.parameters), day(facts.date)),
     ]
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito (2008): told apart by the colour-blind. INK, FAINT and PAPER stand for the page's.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 INK, FAINT, PAPER, WHITE = "#1b1d22", "#c9ccd1", "#fefefe", "#ffffff"
-WIDE = 6.6  # inches from which a figure is not made as small as a phone
+WIDE = 7.5  # inches from which a figure is not made as small as a phone
 THEMED = {BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple"}
 THEMED |= {INK: "ink", FAINT: "line", PAPER: "paper"}
 # Names of classes may be in any script: what a machine has of these fonts is used.
