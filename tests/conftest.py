@@ -1,5 +1,6 @@
 """What every room's tests stand on: a home of their own and the command in this process."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from foldwise import cli
 from helpers import Ended, write_competition
+
+# Read when the Kaggle client is imported: no test can reach the real service.
+os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_every_setting_has_a_comment_that_help_shows(foldwise: Callable[..., End
         (["help", "submision"], "did you mean 'submission'?"),
         (["submission"], "submission needs run="),
         (["submission", "rnu=x"], "no key 'rnu'; did you mean 'run'?"),
-        (["download", "competition=x"], "download needs from="),
+        (["download", "from=x.zip"], "download needs competition="),
         (["download", "x"], "not key=value"),
         (["fold=9"], "out of range: the folds are 0..4"),
         (["model.name=resnet181"], "did you mean 'resnet18"),

@@ -124,13 +124,16 @@ def images(words: list[str]) -> int:
 
 
 def download(words: list[str]) -> int:
-    given = own_keys("download", words, required=("competition", "from"))
+    given = own_keys("download", words, required=("competition",))
     from pathlib import Path
 
     from foldwise.files import shown
-    from foldwise.kaggle.download import download
+    from foldwise.kaggle.download import download, download_from_kaggle
 
-    folder = download(given["competition"], Path(given["from"]).expanduser())
+    if given.get("from"):
+        folder = download(given["competition"], Path(given["from"]).expanduser())
+    else:
+        folder = download_from_kaggle(given["competition"])
     print(f"{shown(folder)} is ready: ./run.sh competition={given['competition']}")
     return 0
 
@@ -193,11 +196,11 @@ VERBS = {
         config=True,
     ),
     "download": Verb(
-        "lay a competition's files out under input/",
+        "get a competition's files into input/",
         download,
         {
-            "competition": "name of the folder under input/",
-            "from": "a zip file with the competition's files",
+            "competition": "name of the folder under input/, and of the competition on Kaggle",
+            "from": "a zip file with the competition's files (left out: it comes from Kaggle)",
         },
     ),
     "models": Verb(

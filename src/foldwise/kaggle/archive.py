@@ -23,6 +23,10 @@ JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|Thumbs\.db$|\._[^/]*$)")
 TRAIN = re.compile(r"train(ing)?[\W_]*(images?|imgs?|set|data|jpe?gs?|pngs?)?", re.IGNORECASE)
 
 
+class Damaged(FoldwiseError):
+    """A zip that is not whole: another download of it may be."""
+
+
 @dataclass(frozen=True)
 class Member:
     info: zipfile.ZipInfo
@@ -143,7 +147,7 @@ def _write(archive: zipfile.ZipFile, member: Member, source: Path, folder: Path)
             "count, as on this disk: unpack on another one, or rename the member"
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-        raise FoldwiseError(
+        raise Damaged(
             f"{shown(source)}: {member.path} cannot be unpacked ({error}): download the zip again, "
             "or zip the plain files anew"
         ) from error

@@ -1,13 +1,15 @@
 """A competition's files into input/SLUG/, whole or not at all."""
 
+import contextlib
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
 
-from foldwise.competition.folder import folder_of
+from foldwise.competition.folder import folder_of, slug_of
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import atomic_folder, shown
-from foldwise.kaggle.archive import Member, members_of, unpack
+from foldwise.kaggle.archive import Damaged, Member, members_of, unpack
 
 
 def download(slug: str, source: Path) -> Path:
@@ -28,6 +30,35 @@ def download(slug: str, source: Path) -> Path:
             raise
     print(_summary(folder, members, source))
     return folder
+
+
+def download_from_kaggle(slug: str) -> Path:
+    """Gets the competition ``slug`` from Kaggle and lays it out, as `download` does.
+
+    A download that was broken off goes on where it was; a damaged one is made once more. Raises
+    FoldwiseError.
+    """
+    from foldwise.kaggle.client import connect
+    from foldwise.kaggle.fetch import fetch, forget
+
+    folder = folder_of(slug)
+    _refuse_taken(folder)
+    kaggle, name = connect(), slug_of(slug)
+    source = folder.parent / ".download" / f"{name}.zip"  # hidden: no competition's folder
+    for attempt in (1, 2):
+        try:
+            fetch(kaggle, name, source)
+            made = download(slug, source)
+            break
+        except Damaged as error:
+            forget(source)
+            if attempt == 2:
+                raise FoldwiseError(f"{error}, twice: repeat the command later") from error
+            print(f"{error}; once more", file=sys.stderr)
+    forget(source)
+    with contextlib.suppress(OSError):  # another one's part is in it
+        source.parent.rmdir()
+    return made
 
 
 def _opened(source: Path) -> zipfile.ZipFile:
