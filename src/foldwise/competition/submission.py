@@ -18,8 +18,11 @@ from foldwise.provenance import prediction_columns
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """kind: label, labels, probability, value or columns; values: its columns, in class order."""
+class Shape:
+    """What a submission looks like.
+
+    kind: label, labels, probability, value or columns; values: its columns, in class order.
+    """
 
     kind: str
     id: str
@@ -39,7 +42,7 @@ def write_submission(config: Config, data: CompetitionData, test: pd.DataFrame) 
 
 def check_submission(settings: Competition, data: CompetitionData) -> str:
     """The kind of submission, '' without a test set; raises what write_submission would."""
-    return _shape(settings, data).kind if data.test is not None else ""
+    return shape_of(settings, data).kind if data.test is not None else ""
 
 
 def sample_is_labels(data: CompetitionData) -> bool:
@@ -73,7 +76,7 @@ def submission_table(
     another shape, where ids are missing, extra or doubled, and where a prediction is not finite;
     UsageError where the setting does not fit the classes or the sample.
     """
-    shape = _shape(settings, data)
+    shape = shape_of(settings, data)
     predictions = _predictions(settings, data, test, shape.ids)
     cells: dict[str, Any] = {}
     if shape.kind == "label":
@@ -104,14 +107,15 @@ def _lists(
     return [separator.join(data.classes[int(i)] for i in row) for row in rows]
 
 
-def _wants_flags(settings: Competition, shape: _Shape) -> bool:
+def _wants_flags(settings: Competition, shape: Shape) -> bool:
     """Whether a column a class holds 0 and 1: as in the sample, under a metric of labels."""
     if settings.task != "multilabel" or metric_of(settings.metric, settings).wants_probabilities:
         return False
     return bool(shape.cells) and all(WHOLE.fullmatch(cell.strip()) for cell in shape.cells)
 
 
-def _shape(settings: Competition, data: CompetitionData) -> _Shape:
+def shape_of(settings: Competition, data: CompetitionData) -> Shape:
+    """The shape of this competition's submissions, for resolved settings; raises as above."""
     if data.test is None:
         raise FoldwiseError(
             f"{shown(data.folder)} has no test set, so there is nothing to submit: add a "
@@ -124,7 +128,7 @@ def _shape(settings: Competition, data: CompetitionData) -> _Shape:
         kind = plain_kind if kind == "auto" else kind
         kind = "columns" if kind == "value" and len(data.classes) > 1 else kind
         values = data.classes if kind in ("columns", "value") else ["label"]
-        return _Shape(kind, "id", data.test["id"].tolist(), values, ["id", *values], [])
+        return Shape(kind, "id", data.test["id"].tolist(), values, ["id", *values], [])
     columns = [str(name) for name in data.sample.columns]
     name = _id_column(data.sample, data.test)
     values = _value_columns(data.sample, name)
@@ -138,7 +142,7 @@ def _shape(settings: Competition, data: CompetitionData) -> _Shape:
             f"competition.submission={kind} does not fit the sample, whose columns are "
             f"{first_few(columns, 20)}: {_advice(data.classes)}"
         )
-    return _Shape(kind, name, data.sample[name].tolist(), values, columns, cells)
+    return Shape(kind, name, data.sample[name].tolist(), values, columns, cells)
 
 
 def _refuse_unfit(kind: str, task: str, classes: Sequence[str]) -> None:
