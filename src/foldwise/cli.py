@@ -69,13 +69,40 @@ def submission(words: list[str]) -> int:
     from foldwise.competition import layout
     from foldwise.competition.submission import write_submission
     from foldwise.files import shown
+    from foldwise.kaggle.submit import check
     from foldwise.runs import Run
 
     run = Run(given["run"])
     config = run.config()
     config.run = run.name  # the folder's, should a person have renamed it
     table, _ = run.test_table()
-    print(shown(write_submission(config, layout.load(config), table)))
+    data = layout.load(config)
+    path = write_submission(config, data, table)
+    print(shown(path))
+    check(config, data, path)
+    return 0
+
+
+def submit(words: list[str]) -> int:
+    given = own_keys("submit", words, required=("run",))
+    from foldwise.kaggle.submit import Wishes, submit
+    from foldwise.runs import Run
+
+    wishes = Wishes(
+        given.get("message", ""), given.get("competition", ""), flag(given, "offline"),
+        flag(given, "again"), flag(given, "anyway"), number(given, "wait", 60),
+    )  # fmt: skip
+    print(submit(Run(given["run"]), wishes))
+    return 0
+
+
+def leaderboard(words: list[str]) -> int:
+    given = own_keys("leaderboard", words)
+    from foldwise.kaggle.leaderboard import place_of, table
+
+    slug = given.get("competition", "digits")
+    place = "" if flag(given, "offline") else place_of(slug)
+    print("\n".join(filter(None, [table(slug), place])))
     return 0
 
 
@@ -188,6 +215,27 @@ VERBS = {
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
     ),
+    "submit": Verb(
+        "send submissions/<run>.csv, wait for its score, write it into submissions/log.csv",
+        submit,
+        {
+            "run": "the run whose submission it is",
+            "message": "what Kaggle shows beside it (left out: the run and its CV)",
+            "offline": "true: grade it on the competition folder's solution.csv instead",
+            "wait": "minutes to wait for the score (left out: 60)",
+            "again": "true: send a file that was sent and scored before",
+            "anyway": "true: send it in spite of what is wrong with it",
+            "competition": "its name on Kaggle, where the folder has another",
+        },
+    ),
+    "leaderboard": Verb(
+        "our submissions: CV beside public score, how they agree, and our place",
+        leaderboard,
+        {
+            "competition": "whose (left out: digits)",
+            "offline": "true: do not ask Kaggle",
+        },
+    ),
     "audit": Verb("what is wrong with a competition's data", audit, config=True),
     "images": Verb(
         "sheets of what the model sees; images pack decodes all images once, images clean "
@@ -235,6 +283,26 @@ def own_keys(verb: str, words: list[str], required: tuple[str, ...] = ()) -> dic
         if not given.get(key):
             raise UsageError(f"{verb} needs {key}=…: {known[key]} (./run.sh help {verb})")
     return given
+
+
+def flag(given: dict[str, str], key: str) -> bool:
+    """A key that is true or false, and false where it is not said."""
+    text = given.get(key, "false")
+    if text not in ("true", "false"):
+        raise UsageError(f"{key}={text} is not true or false")
+    return text == "true"
+
+
+def number(given: dict[str, str], key: str, default: float) -> float:
+    """A key that is a positive number."""
+    text = given.get(key, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{key}={text} is not a number above 0")
+    return value
 
 
 def main(words: list[str]) -> int:

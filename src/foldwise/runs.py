@@ -329,3 +329,7 @@ class Run:
                 "or its competition has no test set"
             )
         return read_table(self.folder / "test.parquet")
+
+    def oof_table(self) -> tuple[pd.DataFrame, Provenance]:
+        """The run's OOF predictions, of the folds that are finished."""
+        return read_table(self.folder / "oof.parquet")
