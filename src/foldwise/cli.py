@@ -17,6 +17,7 @@ from foldwise.errors import (
     out_of_memory,
 )
 from foldwise.help import Verb, verb_help, verbs_help
+from foldwise.words import flag, number
 
 
 def train(words: list[str]) -> int:
@@ -103,6 +104,36 @@ def leaderboard(words: list[str]) -> int:
     slug = given.get("competition", "digits")
     place = "" if flag(given, "offline") else place_of(slug)
     print("\n".join(filter(None, [table(slug), place])))
+    return 0
+
+
+def kernel(words: list[str]) -> int:
+    action, rest = (words[0], words[1:]) if words else ("", [])
+    actions = ("train", "infer", "submit")
+    if action not in actions:
+        raise UsageError(
+            f"kernel {action}: say kernel train, kernel infer or kernel submit"
+            f"{nearest(action, actions)} (./run.sh help kernel)"
+        )
+    if action == "train":  # its own keys beside those of the config, which it takes all
+        own = [w for w in rest if w.partition("=")[0] in OF_KERNELS]
+        given = dict(compose.split_word(word) for word in own)
+        config = compose.compose(laid_out([word for word in rest if word not in own]))
+        from foldwise.kernels import terms_of, train_in_kernels
+
+        train_in_kernels(config, terms_of(given), flag(given, "each"))
+        return 0
+    given = own_keys("kernel", rest, required=("run",))
+    from foldwise.kaggle.infer_kernel import infer, submit
+    from foldwise.kernels import terms_of
+    from foldwise.runs import Run
+
+    run, slug = Run(given["run"]), given.get("competition", "")
+    if action == "infer":
+        print(infer(run, slug, terms_of(given)))
+    else:
+        again, minutes = flag(given, "again"), number(given, "wait", 720)
+        print(submit(run, slug, given.get("message", ""), again, minutes))
     return 0
 
 
@@ -200,6 +231,16 @@ def show_help(words: list[str]) -> int:
     return 0
 
 
+OF_KERNELS = {
+    "machine": "t4x2 (left out), cpu, l4, l4x4, a100, h100 or rtx6000",
+    "local": "true: the very files run here, in folders like Kaggle's and without network",
+    "kind": "notebook (left out) or script",
+    "hours": "that a kernel may take (left out: 11); what is unfinished then is saved",
+    "wait": "minutes to wait for its end, or for the score (left out: its hours and one more)",
+    "memory": "GB that it may take with local=true (left out: 29)",
+    "each": "train: true: a kernel for each fold",
+}
+
 VERBS = {
     "train": Verb("train folds; write the submission when all are there", train, config=True),
     "predict": Verb(
@@ -234,6 +275,17 @@ VERBS = {
         {
             "competition": "whose (left out: digits)",
             "offline": "true: do not ask Kaggle",
+        },
+    ),
+    "kernel": Verb(
+        "train folds, predict and submit in Kaggle kernels: kernel train, infer or submit",
+        kernel,
+        {
+            "run": "infer and submit: the run (train takes every setting of the verb train)",
+            **OF_KERNELS,
+            "competition": "its name on Kaggle, where the folder has another",
+            "message": "submit: what Kaggle shows beside it",
+            "again": "submit: true: send a version that was sent and scored before",
         },
     ),
     "audit": Verb("what is wrong with a competition's data", audit, config=True),
@@ -283,26 +335,6 @@ def own_keys(verb: str, words: list[str], required: tuple[str, ...] = ()) -> dic
         if not given.get(key):
             raise UsageError(f"{verb} needs {key}=…: {known[key]} (./run.sh help {verb})")
     return given
-
-
-def flag(given: dict[str, str], key: str) -> bool:
-    """A key that is true or false, and false where it is not said."""
-    text = given.get(key, "false")
-    if text not in ("true", "false"):
-        raise UsageError(f"{key}={text} is not true or false")
-    return text == "true"
-
-
-def number(given: dict[str, str], key: str, default: float) -> float:
-    """A key that is a positive number."""
-    text = given.get(key, str(default))
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{key}={text} is not a number above 0")
-    return value
 
 
 def main(words: list[str]) -> int:

@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,7 +16,7 @@ import pandas as pd
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
-from foldwise.files import home, read_json, shown, write_bytes, write_json, write_text
+from foldwise.files import atomic, home, read_json, shown, write_bytes, write_json, write_text
 from foldwise.provenance import Provenance, combined, read_provenance, read_table, write_table
 
 
@@ -263,6 +264,25 @@ class Run:
                 f"{shown(path)} cannot be read as a network of foldwise ({reason}): restore it, or "
                 "train that fold again (fold=K overwrite=true)"
             ) from error
+
+    def take(self, fold: int, source: Path) -> None:
+        """A fold as another machine has trained it: the files in ``source``, the model last.
+
+        What is there of the fold goes; its train.log is appended to.
+        """
+        names = [path.name for path in source.iterdir() if path.is_file()]
+        with self.fold_log(fold) as log:
+            for path in (self.model_file(fold), self.checkpoint(fold)):
+                path.unlink(missing_ok=True)
+            for name in sorted(names, key=lambda name: name == "model.safetensors"):
+                if name == "train.log":
+                    log.write((source / name).read_text(encoding="utf-8", errors="replace"))
+                    continue
+                with (
+                    (source / name).open("rb") as there,
+                    atomic(self.fold_folder(fold) / name) as file,
+                ):
+                    shutil.copyfileobj(there, file, 2**20)
 
     def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:
         """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds.

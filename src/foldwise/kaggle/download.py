@@ -39,7 +39,8 @@ def download_from_kaggle(slug: str) -> Path:
     FoldwiseError.
     """
     from foldwise.kaggle.client import connect
-    from foldwise.kaggle.fetch import fetch, forget
+    from foldwise.kaggle.fetch import fetch
+    from foldwise.kaggle.stream import forget
 
     folder = folder_of(slug)
     _refuse_taken(folder)

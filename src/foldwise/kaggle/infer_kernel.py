@@ -1,0 +1,201 @@
+"""`kernel infer` and `kernel submit`: a run predicts in a kernel, as code competitions want it."""
+
+import copy
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldwise import compose
+from foldwise.competition import layout
+from foldwise.competition.folder import slug_of
+from foldwise.competition.layout import CompetitionData
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, first_few
+from foldwise.files import home, read_json, shown, write_text
+from foldwise.kaggle import dataset
+from foldwise.kaggle.client import connect
+from foldwise.kaggle.enlarge import TIMES, enlarge
+from foldwise.kaggle.fetch import check_access
+from foldwise.kaggle.inside import digest, flat_name
+from foldwise.kaggle.kernel import Kernel, Terms, read_push, slug_for, write_kernel
+from foldwise.kaggle.lookalike import competition_entries, run_here
+from foldwise.kaggle.notebook import Cell
+from foldwise.kaggle.output import check_output, fetch_output
+from foldwise.kaggle.package import package
+from foldwise.kaggle.push import follow, mark, push
+from foldwise.kaggle.sending import Sending, submit_kernel
+from foldwise.kaggle.submit import check, cv, scored
+from foldwise.provenance import prediction_columns
+from foldwise.runs import Run
+
+TOLERANCE = 0.02  # by which a probability may differ there: other chips, other precisions
+ABOUT = """\
+# {run}: inference
+
+Predicts the test set of **{slug}** with the mean of {count} networks (`{model}`, {size} pixels,
+views: {views}), and writes `submission.csv`. {metric} on the folds that they had not seen: {score}.
+
+The weights are in a private data set; the internet is off. An image that is missing or broken gets
+the classes' shares of the training set. Made by `./run.sh kernel infer`.
+"""
+PREDICT = """\
+from foldwise.kaggle import inside
+from foldwise.prediction.testset import predict_test
+
+run = inside.restored("{run}", "{marker}")
+predicted = predict_test(run, inside.competition("{slug}"))
+"""
+WRITE = """\
+inside.write_submission(predicted.config.competition, predicted.data, predicted.table)
+predicted.table.head()
+"""
+
+
+def infer(run: Run, competition: str, terms: Terms) -> str:
+    """Make the inference kernel, run it on Kaggle (or here), and compare what it predicts.
+
+    Returns a line on how it went. Raises FoldwiseError.
+    """
+    config, folds = run.config(), run.finished()
+    config.run = run.name
+    if not folds:
+        raise FoldwiseError(
+            f"{run.name} has no finished fold to predict with; a blend has no network of its own: "
+            "make the kernel of one of its members"
+        )
+    slug = competition or slug_of(config.competition.slug)
+    data = layout.load(config)
+    kaggle = None if terms.local else connect()
+    owner = kaggle.username if kaggle else "you"
+    if kaggle:
+        check_access(kaggle, slug)
+    kernel = Kernel(f"{run.name}-infer", owner, terms.machine, terms.kind, slug)
+    files = _weights(run, config, slug, folds, kernel.folder)
+    marker, text = dataset.marked(files)
+    name = slug_for(f"foldwise {run.name} weights")
+    kernel.datasets.append(f"{owner}/{name}")
+    made = package("infer", {})
+    print(write_kernel(kernel, made, _cells(run, config, slug, marker, len(folds))))
+    if kaggle is None:
+        (kernel.folder / marker).write_bytes(text)
+        mounts = {f"datasets/{owner}/{name}": files | {marker: kernel.folder / marker}}
+        return _here(run, config, data, kernel, mounts, terms, made.sha256)
+    dataset.upload(kaggle, name, files, marker, text)
+    pushed = push(kaggle, kernel, made.sha256, 3600 * terms.hours + 1800)
+    follow(kaggle, kernel.folder, pushed, terms.minutes)
+    output = kernel.folder / "output"
+    fetch_output(kaggle, pushed, output)
+    line = compare(run, config, output)
+    check(config, data, output / "submission.csv")
+    mark(kernel.folder, pushed, state="checked", output=digest(output / "submission.csv"))
+    return f"{line}; ./run.sh kernel submit run={run.name} submits version {pushed.version}"
+
+
+def submit(run: Run, competition: str, message: str, again: bool, minutes: float) -> str:
+    """Submit the version that `infer` has pushed and checked, and wait for its score.
+
+    Returns the line with it. Raises FoldwiseError where there is no such version, and whatever
+    `sending.submit_kernel` does.
+    """
+    config, folder = run.config(), home() / "kernels" / f"{run.name}-infer"
+    pushed = read_push(folder)
+    if pushed is None or pushed.state != "checked":
+        raise FoldwiseError(
+            f"{run.name} has no inference kernel that was pushed and checked: ./run.sh kernel "
+            f"infer run={run.name}"
+        )
+    slug = competition or read_json(folder / "kernel-metadata.json")["competition_sources"][0]
+    score = cv(run.scores())
+    said = message or f"{run.name}, CV {score}"
+    recipe = compose.recipe_hash(config)
+    sending = Sending(slug, run.name, pushed.output, recipe, score, said)
+    return scored(submit_kernel(connect(), pushed.ref, pushed.version, sending, again, minutes))
+
+
+def compare(run: Run, config: Config, folder: Path) -> str:
+    """How far a kernel's probabilities are from ours. Raises FoldwiseError: farther than they may.
+
+    In a regression the differences are in units of our predictions' spread.
+    """
+    ours, origin = run.test_table()
+    theirs = pd.read_parquet(folder / "test.parquet")
+    columns = prediction_columns(config.competition)
+    if set(ours["id"]) != set(theirs["id"]):
+        raise FoldwiseError(
+            f"{shown(folder)} has {len(theirs):,} test rows and {run.name} {len(ours):,}, or other "
+            "ids: the test set on Kaggle is not the one here; download it again"
+        )
+    ours = ours[~ours["id"].isin(origin.prior)]
+    theirs = theirs.set_index("id").loc[ours["id"]]
+    values = ours[columns].to_numpy(np.float64)
+    scale = values.std() if config.competition.task == "regression" else 1.0
+    far = np.abs(values - theirs[columns].to_numpy(np.float64)) / (scale or 1.0)
+    worst = float(far.max()) if far.size else 0.0
+    if not worst <= TOLERANCE:  # a nan is no agreement
+        name = ours["id"].iloc[int(np.nanargmax(far.max(axis=1)))] if not math.isnan(worst) else "?"
+        raise FoldwiseError(
+            f"the kernel predicts something else than {run.name} here: up to {worst:.3f} apart "
+            f"(id {name}), {TOLERANCE} may be; {shown(folder)} has its output"
+        )
+    return f"the kernel's {len(theirs):,} predictions are those of {run.name}, within {worst:.1e}"
+
+
+def _here(
+    run: Run, config: Config, data: CompetitionData, kernel: Kernel,
+    mounts: dict[str, dict[str, Path]], terms: Terms, archive: str,
+) -> str:  # fmt: skip
+    """Run the very files in a look-alike: on the public test set, then on a larger, broken one."""
+    working, place = kernel.folder / "local", f"competitions/{kernel.competition}"
+    print(f"{shown(kernel.code_file)} runs here; its log is {shown(working / 'log.txt')}")
+    known = mounts | {place: competition_entries(data.folder)}
+    run_here(kernel, known, working, terms.hours, terms.memory)
+    check_output(working, archive)
+    line = compare(run, config, working)
+    check(config, data, working / "submission.csv")
+    with tempfile.TemporaryDirectory() as temporary:
+        larger = Path(temporary) / kernel.competition
+        larger.mkdir()
+        reason = enlarge(data, config.competition, larger)
+        if reason:
+            print(f"the test set could not be made larger ({reason})", file=sys.stderr)
+            return line
+        hidden = mounts | {place: {path.name: path for path in larger.iterdir()}}
+        working = kernel.folder / "local-hidden"
+        run_here(kernel, hidden, working, terms.hours, terms.memory, rerun=True)
+        check_output(working, archive)
+        config.competition.slug, config.images.missing = str(larger), "drop"
+        check(config, layout.load(config), working / "submission.csv")
+    return f"{line}; a test set {TIMES} times as large, with a broken image, gives a submission too"
+
+
+def _weights(
+    run: Run, config: Config, slug: str, folds: list[int], folder: Path
+) -> dict[str, Path]:
+    """The files of the data set: networks, what vouches for them, and the recipe without paths."""
+    there = copy.deepcopy(config)
+    there.competition.slug, there.config, there.run = slug, "default", run.name
+    there.images.pack, there.images.workers, there.train.device = "auto", 0, "auto"
+    there.model.weights = ""  # they are in the networks
+    write_text(folder / "config.yaml", compose.to_yaml(there))
+    files = {"config.yaml": folder / "config.yaml"}
+    for fold in folds:
+        for path in (run.model_file(fold), run.table_file(fold, "oof")):
+            files[flat_name(path.relative_to(run.folder))] = path
+    missing = [shown(path) for path in files.values() if not path.is_file()]
+    if missing:
+        raise FoldwiseError(f"{first_few(missing)} is missing: train that fold again")
+    return files
+
+
+def _cells(run: Run, config: Config, slug: str, marker: str, count: int) -> list[Cell]:
+    scores = run.scores()
+    about = ABOUT.format(
+        run=run.name, slug=slug, count=count, model=config.model.name, size=config.images.size,
+        views=config.tta.views, metric=scores.get("metric", "Score"), score=cv(scores) or "-",
+    )  # fmt: skip
+    predict = PREDICT.format(run=run.name, marker=marker, slug=slug)
+    return [Cell("markdown", about), Cell("code", predict), Cell("code", WRITE)]

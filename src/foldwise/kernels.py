@@ -1,0 +1,60 @@
+"""The steps of `kernel train`: folds train on Kaggle, and the run is finished here."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from foldwise import compose
+from foldwise.competition import layout
+from foldwise.competition.folds import frozen_folds
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, first_few
+from foldwise.kaggle.kernel import KINDS, Terms, machine_named
+from foldwise.kaggle.train_kernel import collect, trained
+from foldwise.runs import Run
+from foldwise.words import choice, flag, number
+
+
+def terms_of(given: Mapping[str, str]) -> Terms:
+    """What a kernel may use, by the verb's own keys. Raises UsageError."""
+    hours = number(given, "hours", 11)
+    return Terms(
+        machine_named(given.get("machine", "t4x2")), choice(given, "kind", KINDS), hours,
+        number(given, "wait", 60 * hours + 60), number(given, "memory", 29), flag(given, "local"),
+    )  # fmt: skip
+
+
+def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
+    """Train the folds that ``config.fold`` names and that are not finished, in kernels.
+
+    ``each``: one a fold, otherwise one for all. What they leave is taken into oof/<run>/ as if it
+    had been trained here; an unfinished fold keeps its checkpoint there, and the next call goes on
+    with it. Raises FoldwiseError where a fold stays unfinished.
+    """
+    from foldwise.training.results import finish
+    from foldwise.training.train import near_duplicates
+
+    data = layout.load(config)
+    split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
+    folds, run = compose.parse_folds(config.fold, split.k), Run(config.run)
+    replaced = run.replaced(config, folds)
+    if set(run.started()) - set(replaced):
+        compose.adopt(config, run.config())
+    folds = [k for k in folds if k in replaced or k not in run.finished()]
+    if not folds:
+        print(f"{run.name}: these folds are finished (overwrite=true: train them again)")
+        return
+    if not config.debug:
+        split.freeze()
+    unfinished: list[int] = []
+    groups = [[k] for k in folds] if each else [folds]
+    for turn, (group, folder) in enumerate(trained(config, data, split, groups, terms)):
+        # Every begin of a debug run, or with overwrite=true, removes what it names: the first does.
+        resolved, rest = collect(config, split, group, folder, begin=folds if turn == 0 else [])
+        unfinished += rest
+        if run.finished():
+            finish(run, resolved, data, split)
+    if unfinished:
+        raise FoldwiseError(
+            f"{run.name}: folds {first_few(unfinished)} are unfinished; what they have is saved "
+            "here: the same command (without overwrite=true) goes on with them in another kernel"
+        )

@@ -1,0 +1,33 @@
+"""Values of a verb's own keys, as a person writes them."""
+
+from collections.abc import Mapping
+
+from foldwise.errors import UsageError, nearest
+
+
+def flag(given: Mapping[str, str], key: str) -> bool:
+    """true or false; false where it is not said. Raises UsageError for anything else."""
+    text = given.get(key, "false")
+    if text not in ("true", "false"):
+        raise UsageError(f"{key}={text} is not true or false")
+    return text == "true"
+
+
+def number(given: Mapping[str, str], key: str, default: float) -> float:
+    """A number above 0. Raises UsageError for anything else."""
+    text = given.get(key, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{key}={text} is not a number above 0")
+    return value
+
+
+def choice(given: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:
+    """One of ``choices``, the first where it is not said. Raises UsageError for anything else."""
+    text = given.get(key, choices[0])
+    if text not in choices:
+        raise UsageError(f"{key}={text} is not one of {', '.join(choices)}{nearest(text, choices)}")
+    return text
