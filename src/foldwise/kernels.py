@@ -6,6 +6,7 @@ from functools import partial
 from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
+from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.kaggle.kernel import KINDS, Terms, machine_named
@@ -30,11 +31,8 @@ def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
     had been trained here; an unfinished fold keeps its checkpoint there, and the next call goes on
     with it. Raises FoldwiseError where a fold stays unfinished.
     """
-    from foldwise.training.results import finish
-    from foldwise.training.train import near_duplicates
-
     data = layout.load(config)
-    split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
+    split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
     folds, run = compose.parse_folds(config.fold, split.k), Run(config.run)
     replaced = run.replaced(config, folds)
     if set(run.started()) - set(replaced):
@@ -52,9 +50,17 @@ def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
         resolved, rest = collect(config, split, group, folder, begin=folds if turn == 0 else [])
         unfinished += rest
         if run.finished():
+            from foldwise.training.results import finish  # torch only now: a push needs none
+
             finish(run, resolved, data, split)
     if unfinished:
         raise FoldwiseError(
             f"{run.name}: folds {first_few(unfinished)} are unfinished; what they have is saved "
             "here: the same command (without overwrite=true) goes on with them in another kernel"
         )
+
+
+def _duplicates(data: CompetitionData, config: Config) -> list[str]:
+    from foldwise.training.train import near_duplicates
+
+    return near_duplicates(data, config)

@@ -8,7 +8,7 @@ import pytest
 from foldwise.kaggle import client
 from helpers import write_competition
 from kaggle_service.server import Server, environment
-from kaggle_service.service import Competition
+from kaggle_service.service import Competition, accuracy_on
 
 
 @pytest.fixture
@@ -31,29 +31,9 @@ def server(
 
     assert KaggleApi.args == ["--local"], "the client was imported before tests/conftest.py spoke"
     files = write_competition(tmp_path_factory.mktemp("files") / "pets")
-    running.kaggle.competitions["pets"] = Competition("pets", files, scored_by(files))
+    running.kaggle.competitions["pets"] = Competition(
+        "pets", files, accuracy_on(files / "solution.csv")
+    )
     yield running
     running.close()
     assert not running.leaks, "credentials were sent to storage"
-
-
-def scored_by(files: Path):
-    """Accuracy on solution.csv, as a service that knows nothing of foldwise would compute it."""
-
-    def score(data: bytes) -> tuple[float, float]:
-        import csv
-        import io
-
-        with (files / "solution.csv").open() as file:
-            truth = {row["id"]: row for row in csv.DictReader(file)}
-        rows = {row["id"]: row["label"] for row in csv.DictReader(io.StringIO(data.decode()))}
-        if set(rows) != set(truth):
-            raise ValueError("Submission must have the ids of the solution")
-        shares = []
-        for part in ("Public", "Private"):
-            ids = [name for name, row in truth.items() if row["Usage"] == part]
-            right = sum(rows[name] == truth[name]["label"] for name in ids)
-            shares.append(right / len(ids) if ids else 0.0)
-        return shares[0], shares[1]
-
-    return score

@@ -219,9 +219,10 @@ def _limit_time(adapter: Any) -> None:
 
 
 def _status(error: Exception) -> int:
-    """Of the answer; 0 where none came, or one that was no answer."""
-    status = getattr(getattr(error, "response", None), "status_code", 0)
-    return status if status >= 400 else 0
+    """Of Kaggle's answer; 0 where none came, or only one of the storage that it sends on to."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", 0)
+    return status if status >= 400 and not getattr(response, "history", None) else 0
 
 
 def _said(error: Exception) -> str:

@@ -21,19 +21,16 @@ def fetch_output(kaggle: Kaggle, made: Push, folder: Path) -> dict[str, Any]:
     Files that are there and right are not fetched again. Raises FoldwiseError where the manifest
     is missing or of other code, and for files that are missing or damaged, in several tries.
     """
-    target = folder / MANIFEST
-    target.unlink(missing_ok=True)
-    if not _file(kaggle, made, MANIFEST, target):
-        raise FoldwiseError(
-            f"{made.ref} version {made.version} left no {MANIFEST}: it did not run to its end; "
-            "its log says why"
-        )
-    manifest = json.loads(target.read_text(encoding="utf-8"))
-    if manifest.get("archive") != made.archive:
+    manifest = _manifest(kaggle, made, folder / MANIFEST)
+    if manifest["archive"] != made.archive:
         raise FoldwiseError(
             f"the output of {made.ref} version {made.version} was made by other code than was "
             "pushed: push it again"
         )
+    listed = {MANIFEST, *manifest["files"]}
+    for path in folder.rglob("*"):  # of an earlier version
+        if path.is_file() and path.relative_to(folder).as_posix() not in listed:
+            path.unlink()
     wrong = []
     for name, facts in manifest["files"].items():
         parts = PurePosixPath(name).parts
@@ -55,11 +52,34 @@ def check_output(folder: Path, archive: str) -> dict[str, Any]:
     target = folder / MANIFEST
     if not target.is_file():
         raise FoldwiseError(f"{shown(folder)} has no {MANIFEST}: the kernel did not run to its end")
-    manifest = json.loads(target.read_text(encoding="utf-8"))
+    manifest = _parsed(target) or {"archive": "", "files": {}}
     wrong = [n for n, facts in manifest["files"].items() if not _right(folder / n, facts)]
     if wrong or manifest["archive"] != archive:
         raise FoldwiseError(f"{shown(folder)}: {first_few(wrong) or MANIFEST} is not right")
     return manifest
+
+
+def _manifest(kaggle: Kaggle, made: Push, target: Path) -> dict[str, Any]:
+    for pause in (0.0, *client.PAUSES):
+        time.sleep(pause)
+        target.unlink(missing_ok=True)
+        if not _file(kaggle, made, MANIFEST, target):
+            break
+        if manifest := _parsed(target):
+            return manifest
+    raise FoldwiseError(
+        f"{made.ref} version {made.version} left no {MANIFEST}: it did not run to its end; its log "
+        "says why"
+    )
+
+
+def _parsed(path: Path) -> dict[str, Any] | None:
+    """A manifest; None where the file is not one, or only the beginning of one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content["files"], dict) and content["archive"] else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _right(path: Path, facts: dict[str, Any]) -> bool:
