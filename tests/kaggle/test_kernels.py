@@ -1,6 +1,5 @@
 """Kernels are pushed once and used only where what they leave is whole; faults have their line."""
 
-import base64
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ from foldwise.kaggle.lookalike import run_here
 from foldwise.runs import Run
 from helpers import Ended, write_run
 from kaggle_service.server import Server
+from kaggle_service.service import sources_of
 
 INFER = ("kernel", "infer", "run=one", "machine=cpu")
 
@@ -45,14 +45,6 @@ def one(server: Server, pets: Path) -> Run:
     return run
 
 
-def archive_in(source: str) -> bytes:
-    """The archive in a kernel's source as it was pushed."""
-    text = "".join(cell["source"] for cell in json.loads(source)["cells"])
-    found = re.search(r'ARCHIVE = """\n(.*?)"""', text, re.DOTALL)
-    assert found
-    return base64.b85decode(found[1].replace("\n", ""))
-
-
 def leaves(run: Run, source: str) -> dict[str, bytes]:
     table, _ = run.test_table()
     parquet = io.BytesIO()
@@ -64,7 +56,7 @@ def leaves(run: Run, source: str) -> dict[str, bytes]:
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     }
-    archive = hashlib.sha256(archive_in(source)).hexdigest()
+    archive = hashlib.sha256(sources_of(source)).hexdigest()
     return {**files, "foldwise.json": json.dumps({"archive": archive, "files": facts}).encode()}
 
 
@@ -240,7 +232,7 @@ def test_no_file_of_this_machine(
     server: Server, pets: Path, foldwise: Callable[..., Ended]
 ) -> None:
     words = ("competition=pets", "fold=0", "model.weights=/home/me/w.pth")
-    refused(foldwise("kernel", "train", *words), "is a file of this machine", code=2)
+    refused(foldwise("kernel", "train", *words), "w.pth is on this machine", code=2)
 
 
 # --- data sets ------------------------------------------------------------------------------------

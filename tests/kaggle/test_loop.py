@@ -23,7 +23,7 @@ from foldwise.provenance import read_table
 from foldwise.runs import Run
 from helpers import Ended
 from kaggle_service.server import Server
-from kaggle_service.service import Competition, accuracy_on
+from kaggle_service.service import Competition, accuracy_on, sources_of
 
 SMALL = ("competition=digits", "folds.k=2", "train.epochs=3", "model.args={widths: [8, 12]}")
 
@@ -149,11 +149,7 @@ def everything(places: list[Path], server: Server) -> Iterator[tuple[str, bytes]
     yield from server.kaggle.blobs.items()
     for kernel in server.kaggle.kernels.values():
         for session in kernel.sessions:
-            text = session.request["text"]
             yield kernel.slug, json.dumps(session.request).encode()
-            packed = re.search(r'ARCHIVE = \\"\\"\\"\\n(.*?)\\"\\"\\"', text)
-            assert packed
-            lines = json.loads(f'"{packed[1]}"').replace("\n", "")
-            with zipfile.ZipFile(io.BytesIO(base64.b85decode(lines))) as archive:
+            with zipfile.ZipFile(io.BytesIO(sources_of(session.request["text"]))) as archive:
                 for name in archive.namelist():
                     yield f"{kernel.slug}: {name}", archive.read(name)

@@ -4,9 +4,11 @@ Names and shapes of requests and answers are those of the protocol (lowerCamelCa
 service is known to say in a case is said here with its words.
 """
 
+import base64
 import csv
 import hashlib
 import io
+import json
 import re
 import shutil
 import threading
@@ -496,7 +498,14 @@ class Kaggle:
         thread.start()
 
     def run(self, kernel: Kernel, session: Session, rerun: bool = False) -> None:
-        """Run a version as the service does: in folders like its own, with or without network."""
+        """Run a version as the service does, to an end in any case."""
+        try:
+            self.run_to_the_end(session, rerun)
+        except Exception as error:
+            session.status, session.failure = "ERROR", repr(error)
+
+    def run_to_the_end(self, session: Session, rerun: bool) -> None:
+        """In folders like the service's own, with or without network."""
         if self.session_ends:
             session.status = self.session_ends
             if session.status == "ERROR":
@@ -506,6 +515,7 @@ class Kaggle:
         session.status = "RUNNING"
         if self.leaves:
             for name, data in self.leaves(session.request["text"]).items():
+                (session.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (session.folder / name).write_bytes(data)
             self.spoil(session.folder)
             session.status = "COMPLETE"
@@ -566,3 +576,12 @@ def accuracy_on(solution: Path) -> Callable[[bytes], tuple[float, float]]:
         return shares[0], shares[1]
 
     return score
+
+
+def sources_of(text: str) -> bytes:
+    """The archive in the source of a kernel, a notebook or a script, as it was pushed."""
+    if text.startswith("{"):
+        text = "".join(cell["source"] for cell in json.loads(text)["cells"])
+    found = re.search(r'ARCHIVE = """\n(.*?)"""', text, re.DOTALL)
+    assert found
+    return base64.b85decode(found[1].replace("\n", ""))

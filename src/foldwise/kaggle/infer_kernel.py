@@ -60,7 +60,7 @@ def infer(run: Run, competition: str, terms: Terms) -> str:
 
     Returns a line on how it went. Raises FoldwiseError.
     """
-    config, folds = run.config(), run.finished()
+    config, folds = run.config(), [k for k in run.finished() if run.model_file(k).is_file()]
     config.run = run.name
     if not folds:
         raise FoldwiseError(

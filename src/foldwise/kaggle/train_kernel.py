@@ -5,7 +5,6 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from foldwise import compose
 from foldwise.competition.folder import place_to_write, slug_of
@@ -27,6 +26,7 @@ from foldwise.kaggle.push import Busy, follow, mark, push
 from foldwise.provenance import read_provenance
 from foldwise.runs import Run
 
+OF_HERE = ("model.weights", "distill.run")  # settings that name files or runs of this machine
 ABOUT = """\
 # {run}
 
@@ -204,16 +204,13 @@ def _recipe(config: Config) -> str:
     there.competition.slug, there.config = slug_of(config.competition.slug), "default"
     there.images.pack = "off" if config.images.pack == "off" else "auto"
     there.images.workers, there.train.device = 0, "auto"
-    paths = {k: v for k, v in compose.flat(there).items() if _is_path(k, v)}
-    if paths:
-        key, value = next(iter(paths.items()))
-        raise UsageError(f"{key}={value} is a file of this machine: a kernel cannot have it")
+    for key, value in compose.flat(there).items():
+        if (key in OF_HERE and value) or str(value).startswith(("/", "~", "../")):
+            raise UsageError(
+                f"{key}={value} is on this machine, and a kernel does not have it: train here, or "
+                "leave it out"
+            )
     return compose.to_yaml(there)
-
-
-def _is_path(key: str, value: Any) -> bool:
-    text = str(value)
-    return (key == "model.weights" and bool(text)) or text.startswith(("/", "~", "../"))
 
 
 def _saved(run: Run, folds: list[int]) -> dict[str, Path]:
