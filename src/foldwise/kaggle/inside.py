@@ -27,18 +27,16 @@ from foldwise.runs import Run
 INPUT = Path(os.environ.get("FOLDWISE_KAGGLE_INPUT", "/kaggle/input"))
 CODE = Path(__file__).resolve().parents[2]  # where the kernel has unpacked its archive
 MANIFEST = "foldwise.json"  # what a kernel leaves, with sizes and SHA-256
-DEPTH = 6  # folders below the input in which something may be mounted
+DEPTH = 8  # folders below the input in which something is looked for
 SAVING = 600.0  # seconds that a training may take to save itself
 
 
 def competition(slug: str) -> Path:
     """The mounted folder of a competition, wherever it is. Raises RuntimeError: not there."""
-    likely = [INPUT / "competitions" / slug, INPUT / slug]
-    found = [path for path in likely if path.is_dir()]
-    found = found or [path for path in _below(INPUT, DEPTH) if path.name == slug and path.is_dir()]
-    if not found:
+    found = next((path for path in _called(slug) if path.is_dir()), None)
+    if found is None:
         raise RuntimeError(f"the competition {slug} is not mounted: {_mounted()}")
-    return found[0]
+    return found
 
 
 def dataset(marker: str) -> Path:
@@ -46,7 +44,7 @@ def dataset(marker: str) -> Path:
 
     Raises RuntimeError where it is not there, or where its files are not those that were sent.
     """
-    found = next((path for path in _below(INPUT, DEPTH) if path.name == marker), None)
+    found = next(_called(marker), None)
     if found is None:
         raise RuntimeError(f"no data set with {marker} is mounted: {_mounted()}")
     for name, facts in json.loads(found.read_text())["files"].items():
@@ -188,14 +186,13 @@ def _gpus() -> int:
     return done.stdout.count("GPU ") if done.returncode == 0 else 0
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Everything below a folder, down to a depth."""
-    for place, folders, files in os.walk(folder, followlinks=True):
-        yield from (Path(place) / name for name in [*folders, *files])
-        if len(Path(place).relative_to(folder).parts) >= depth:
-            folders.clear()
+def _called(name: str) -> Iterator[Path]:
+    """What has this name below the input, the least deep first: folders of images come last."""
+    for depth in range(DEPTH):
+        yield from INPUT.glob("*/" * depth + name)
 
 
 def _mounted() -> str:
-    names = [str(path.relative_to(INPUT)) for path in _below(INPUT, 2) if path.is_dir()]
+    paths = [*INPUT.glob("*"), *INPUT.glob("*/*")]
+    names = [str(path.relative_to(INPUT)) for path in paths if path.is_dir()]
     return f"there is {', '.join(names[:20]) or 'nothing'} in {INPUT}"
