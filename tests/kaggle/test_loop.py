@@ -97,7 +97,7 @@ def test_the_whole_loop(
 
     # Predict there, offline; what was pushed and checked is submitted, by its version.
     ended = done(foldwise("kernel", "infer", "run=there", "machine=cpu"))
-    assert re.search(r"359 predictions are those of there, within \d\.\de-\d+", ended.out)
+    assert re.search(r"359 predictions are those of there, within \d\.\de[+-]\d+", ended.out)
     weights = server.kaggle.datasets["ann/foldwise-there-weights"]
     assert weights.private and len(weights.versions) == 1
     ended = done(foldwise("kernel", "submit", "run=there"))

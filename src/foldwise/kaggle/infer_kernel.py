@@ -1,6 +1,7 @@
 """`kernel infer` and `kernel submit`: a run predicts in a kernel, as code competitions want it."""
 
 import copy
+import hashlib
 import math
 import sys
 import tempfile
@@ -111,8 +112,9 @@ def submit(run: Run, competition: str, message: str, again: bool, minutes: float
     slug = competition or read_json(folder / "kernel-metadata.json")["competition_sources"][0]
     score = cv(run.scores())
     said = message or f"{run.name}, CV {score}"
-    recipe = compose.recipe_hash(config)
-    sending = Sending(slug, run.name, pushed.output, recipe, score, said)
+    # No file is sent: what must not go twice is this version, whatever its public rows say.
+    version = hashlib.sha256(f"{pushed.ref} {pushed.version} {pushed.output}".encode()).hexdigest()
+    sending = Sending(slug, run.name, version, compose.recipe_hash(config), score, said)
     return scored(submit_kernel(connect(), pushed.ref, pushed.version, sending, again, minutes))
 
 
