@@ -1,6 +1,7 @@
 """`kernel infer` and `kernel submit`: a run predicts in a kernel, as code competitions want it."""
 
 import copy
+import hashlib
 import math
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from foldwise.provenance import prediction_columns
 from foldwise.runs import Run
 
 TOLERANCE = 0.02  # by which a probability may differ there: other chips, other precisions
+NOT_SUBMITTED = "nothing is submitted: train a run that has more to say"
 ABOUT = """\
 # {run}: inference
 
@@ -90,7 +92,7 @@ def infer(run: Run, competition: str, terms: Terms) -> str:
     output = kernel.folder / "output"
     fetch_output(kaggle, pushed, output)
     line = compare(run, config, output)
-    check(config, data, output / "submission.csv")
+    check(config, data, output / "submission.csv", advice=NOT_SUBMITTED)
     mark(kernel.folder, pushed, state="checked", output=digest(output / "submission.csv"))
     return f"{line}; ./run.sh kernel submit run={run.name} submits version {pushed.version}"
 
@@ -111,8 +113,9 @@ def submit(run: Run, competition: str, message: str, again: bool, minutes: float
     slug = competition or read_json(folder / "kernel-metadata.json")["competition_sources"][0]
     score = cv(run.scores())
     said = message or f"{run.name}, CV {score}"
-    recipe = compose.recipe_hash(config)
-    sending = Sending(slug, run.name, pushed.output, recipe, score, said)
+    # No file is sent: what must not go twice is this version, whatever its public rows say.
+    version = hashlib.sha256(f"{pushed.ref} {pushed.version} {pushed.output}".encode()).hexdigest()
+    sending = Sending(slug, run.name, version, compose.recipe_hash(config), score, said)
     return scored(submit_kernel(connect(), pushed.ref, pushed.version, sending, again, minutes))
 
 
@@ -155,7 +158,7 @@ def _here(
     run_here(kernel, known, working, terms.hours, terms.memory)
     check_output(working, archive)
     line = compare(run, config, working)
-    check(config, data, working / "submission.csv")
+    check(config, data, working / "submission.csv", advice=NOT_SUBMITTED)
     with tempfile.TemporaryDirectory() as temporary:
         larger = Path(temporary) / kernel.competition
         larger.mkdir()
@@ -168,7 +171,7 @@ def _here(
         run_here(kernel, hidden, working, terms.hours, terms.memory, rerun=True)
         check_output(working, archive)
         config.competition.slug, config.images.missing = str(larger), "drop"
-        check(config, layout.load(config), working / "submission.csv")
+        check(config, layout.load(config), working / "submission.csv", advice=NOT_SUBMITTED)
     return f"{line}; a test set {TIMES} times as large, with a broken image, gives a submission too"
 
 
