@@ -154,7 +154,11 @@ def report(words: list[str]) -> int:
     given = own_keys("report", words)
     from foldwise.report_verb import report
 
-    report(given.get("run", ""), given.get("runs", ""), given.get("competition", ""))
+    gradcam = given.get("gradcam", "false")
+    if gradcam not in ("true", "false") or (gradcam == "true" and not given.get("run")):
+        raise UsageError(f"gradcam={gradcam}: say gradcam=true together with run=NAME")
+    run, runs, competition = (given.get(key, "") for key in ("run", "runs", "competition"))
+    report(run, runs, competition, gradcam == "true")
     return 0
 
 
@@ -252,6 +256,7 @@ VERBS = {
             "run": "the run (left out: all runs, a page a competition)",
             "runs": "these runs alone: a,b or 'exp*'",
             "competition": "only this competition's runs",
+            "gradcam": "true: where the networks of run look, too, in its worst mistakes",
         },
     ),
     "runs": Verb(
