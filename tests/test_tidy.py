@@ -63,8 +63,10 @@ def test_a_renamed_run_is_the_same_run(
     (home / "submissions" / "log.csv").write_text(log)
     table = (Run("old").folder / "oof.parquet").read_bytes()
     assert foldwise("report", "run=old").code == 0
+    make_run("student", distill__run="old")
     ended = foldwise("runs", "rename", "run=old", "to=new")
     assert (ended.code, ended.err) == (0, "")
+    assert "student names old in distill.run" in ended.out
     assert "old is now new" in ended.out and "report run=new" in ended.out
     assert not Run("old").folder.exists() and not (home / "submissions" / "old.csv").exists()
     assert Run("new").config().run == "new"

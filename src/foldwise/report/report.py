@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from foldwise.files import write_bytes, write_json, write_text
 from foldwise.report import style
 from foldwise.report.analysis import worst_rows
+from foldwise.report.comparisons import leaderboard_figure, rounds_figure
 from foldwise.report.facts import Facts, all_facts, rounds
 from foldwise.report.figures import run_figures, sheet_figures
 from foldwise.report.leaderboard import scored
 from foldwise.report.markup import Html
 from foldwise.report.members import member_figures
-from foldwise.report.overviews import leaderboard_figure, rounds_figure
 from foldwise.report.predictions import Predictions
 from foldwise.report.reading import Reading, reading_of
 from foldwise.report.run_page import run_page
