@@ -1,16 +1,21 @@
 """`report` and `runs`: what joins the report with the images of a competition."""
 
 import sys
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 
+from foldwise import runview
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.files import shown
+from foldwise.report.analysis import row_facts
 from foldwise.report.facts import Facts, all_facts, table
+from foldwise.report.predictions import Predictions
+from foldwise.report.sheets import Tile, caption, rival_classes
+from foldwise.report.style import INK, clipped
 from foldwise.runs import Run, every_run
 from foldwise.tidy import (
     agreed,
@@ -27,14 +32,15 @@ SIDE = 224  # pixels of the longer side of an image on a sheet
 Look = Callable[[str], np.ndarray | None]
 
 
-def report(run: str, runs: str, competition: str) -> None:
+def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None:
     """The page of one run, or one page a competition with all its runs."""
     if run:
         from foldwise.report.report import report_run
 
         one = Run(run)
-        look, others = images_of(one.config())
-        print(f"{shown(report_run(one, look, others))}: open it in a browser")
+        files, others = files_of(one.config())
+        attend = partial(attended, one, files) if gradcam else None
+        print(f"{shown(report_run(one, look_in(files), others, attend))}: open it in a browser")
         return
     from foldwise.report.overview import report_competition
 
@@ -42,8 +48,8 @@ def report(run: str, runs: str, competition: str) -> None:
     chosen = of_competition(found, competition)
     for name in dict.fromkeys(facts.competition for facts in chosen):
         listed = [facts for facts in chosen if facts.competition == name]
-        look, _ = images_of(listed[0].config)
-        path = report_competition(name, listed, unreadable, look)
+        files, _ = files_of(listed[0].config)
+        path = report_competition(name, listed, unreadable, look_in(files))
         print(f"{shown(path)}: {len(listed)} runs; open it in a browser")
 
 
@@ -60,28 +66,56 @@ def of_competition(found: list[Facts], competition: str) -> list[Facts]:
     return chosen
 
 
-def images_of(config: Config) -> tuple[Look, pd.DataFrame | None]:
-    """What gives the image of a train id, and the train table's other columns by id.
+def files_of(config: Config) -> tuple[dict[str, str], pd.DataFrame | None]:
+    """The image file of each train id, and the train table's other columns by id.
 
     Where the competition is not there, or no longer fits, a line says so and there are none.
     """
     from foldwise.competition import layout
-    from foldwise.images.thumbs import thumb
 
     config.images.missing = "drop"
     try:
         data = layout.load(config)
     except FoldwiseError as error:
         print(f"no images and no slices: {error}", file=sys.stderr)
-        return (lambda _: None), None
+        return {}, None
     files = dict(zip(data.train["id"], data.train["file"], strict=True))
+    return files, None if data.others is None else data.others.set_index(data.train["id"])
+
+
+def look_in(files: dict[str, str]) -> Look:
+    """What gives the image of an id; None where there is none, or it does not decode."""
+    from foldwise.images.thumbs import thumb
 
     @lru_cache(maxsize=512)
     def look(name: str) -> np.ndarray | None:
         return thumb(files[name], SIDE) if files.get(name) else None
 
-    others = None if data.others is None else data.others.set_index(data.train["id"])
-    return look, others
+    return look
+
+
+def attended(
+    run: Run, files: dict[str, str], predictions: Predictions, rows: Sequence[int]
+) -> list[list[Tile]]:
+    """Each row's image, and the same lit by what speaks for the classes that matter there."""
+    from foldwise.images.thumbs import thumb
+    from foldwise.prediction.attention import attention
+
+    there = [row for row in rows if files.get(predictions.ids[row])]
+    asked = [
+        (files[predictions.ids[row]], int(predictions.fold[row]), place)
+        for row in there
+        for place in rival_classes(predictions, row)
+    ]
+    lit = iter(attention(run, asked, SIDE))
+    strips = []
+    for row in there:
+        words, colour = caption(row_facts(predictions, row))
+        strip: list[Tile] = [(thumb(files[predictions.ids[row]], SIDE), words, colour)]
+        for place in rival_classes(predictions, row):
+            strip.append((next(lit), f"for {clipped(predictions.classes[place])}", INK))
+        strips.append(strip)
+    return strips
 
 
 def list_runs(competition: str) -> None:
@@ -101,9 +135,11 @@ def remove_runs(names: str, yes: bool) -> None:
     runs = named(names)
     for run in runs:
         refuse_training(run)
-    size = sum(run.size() for run in runs)
+    size = sum(runview.size(run) for run in runs)
     for run in runs:
-        print(f"{megabytes(run.size())}  {shown(run.folder)}: folds {run.finished() or 'none'}")
+        print(
+            f"{megabytes(runview.size(run))}  {shown(run.folder)}: folds {run.finished() or 'none'}"
+        )
     if agreed(f"delete {len(runs)} runs, {megabytes(size)}?", yes):
         for run in runs:
             delete(run.folder)

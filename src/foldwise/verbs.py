@@ -206,7 +206,11 @@ def report(words: list[str]) -> int:
     given = own_keys("report", words)
     from foldwise.report_verb import report
 
-    report(given.get("run", ""), given.get("runs", ""), given.get("competition", ""))
+    gradcam = flag(given, "gradcam")
+    if gradcam and not given.get("run"):
+        raise UsageError("gradcam=true wants a run: say run=NAME too")
+    run, runs, competition = (given.get(key, "") for key in ("run", "runs", "competition"))
+    report(run, runs, competition, gradcam)
     return 0
 
 
@@ -346,6 +350,7 @@ VERBS = {
             "run": "the run (left out: all runs, a page a competition)",
             "runs": "these runs alone: a,b or 'exp*'",
             "competition": "only this competition's runs",
+            "gradcam": "true: where the networks of run look, too, in its worst mistakes",
         },
     ),
     "runs": Verb(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foldwise import runview
 from foldwise.compose import flat
 from foldwise.config import NOT_THE_RESULT, PRESETS, Config
 from foldwise.errors import FoldwiseError
@@ -98,8 +99,8 @@ def facts_of(run: Run) -> Facts:
     histories = [history for k in finished if (history := run.metrics(k)) is not None]
     seconds = sum(float(h["seconds"].sum()) for h in histories if "seconds" in h)
     return Facts(
-        run, config, run.facts(), run.described(), finished, run.in_training(), seconds or None,
-        run.parameters(), run.date(), run.size(),
+        run, config, runview.scores(run), runview.blend(run), finished, run.in_training(),
+        seconds or None, runview.parameters(run), runview.date(run), runview.size(run),
     )  # fmt: skip
 
 
