@@ -23,7 +23,9 @@ AUTOMATIC = (
 )
 
 # Groups of settings that mean nothing to a blend.
-TRAINING = ("augment", "model", "loss", "optimizer", "schedule", "train", "tta")
+TRAINING = (
+    *("data", "augment", "model", "loss", "distill", "optimizer", "schedule", "train", "tta"),
+)
 
 
 def settings(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:

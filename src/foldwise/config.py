@@ -264,6 +264,7 @@ class Blend:
     weights: list[float] = field(default_factory=list)  # one a run ([]: equal): mean, rank, vote
     metric: str = "auto"  # what is fitted for (auto: the competition's)
     steps: int = between(50, 1, 10_000)  # largest number of choices of a hill climb
+    stop: float = between(0.5, 0)  # it stops where all further steps gain less standard errors
     bags: int = between(1, 1, 1000)  # climbs, each over a random half of the runs; 1: over all
     negative: bool = False  # a climb may subtract a run
     learner: str = one_of("logistic", "trees")  # of stack

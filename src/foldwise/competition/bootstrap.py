@@ -1,6 +1,6 @@
 """How sure a score is: bootstrap intervals, and which of two predictions is really better."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -18,20 +18,21 @@ def resampled(
     metric: Metric,
     settings: Competition,
     targets: Array,
-    predictions: Sequence[Array],
+    predictions: Iterable[Array],
     seed: int = 0,
 ) -> Array:
     """Scores of bootstrap samples of the rows (Efron, 1979), float64 (predictions, samples).
 
-    Each array of ``predictions`` is scored on the same samples, so that the columns are paired.
-    Metrics that are functions of sums draw from 1,000 random blocks of rows where there are more
-    rows than that. Others draw fewer rows than there are where these are many, and the samples'
-    deviations are shrunk to what all rows would give (Bickel, Götze and van Zwet, 1997).
+    Each array of ``predictions`` (one in memory at a time where they are made one by one) is
+    scored on the same samples, so that the columns are paired. Metrics that are functions of sums
+    draw from 1,000 random blocks of rows where there are more rows than that. Others draw fewer
+    rows than there are where these are many, and the samples' deviations are shrunk to what all
+    rows would give (Bickel, Götze and van Zwet, 1997).
     """
     random = np.random.default_rng(seed)
     form = summed(metric, settings)
     if form is None:
-        return _slowly(metric, targets, predictions, random)
+        return np.stack(list(_slowly(metric, targets, predictions, random)))
     blocks = random_blocks(len(targets), SAMPLES, random)
     chosen = random.multinomial(blocks.count, np.full(blocks.count, 1 / blocks.count), SAMPLES)
     return np.stack([form.score(chosen @ form.sums(targets, p, blocks)) for p in predictions])
@@ -44,14 +45,15 @@ def random_blocks(rows: int, most: int, random: np.random.Generator) -> Blocks:
 
 
 def _slowly(
-    metric: Metric, targets: Array, predictions: Sequence[Array], random: np.random.Generator
-) -> Array:
-    rows = len(targets)
-    size = max(1, min(rows, SLOW_ENTRIES // predictions[0].shape[1]))
-    samples = [random.integers(rows, size=size) for _ in range(SLOW_SAMPLES)]
-    scores = np.array([[metric(targets[s], p[s]) for s in samples] for p in predictions])
-    whole = np.array([[metric(targets, p)] for p in predictions])
-    return whole + (scores - whole) * np.sqrt(size / rows)
+    metric: Metric, targets: Array, predictions: Iterable[Array], random: np.random.Generator
+) -> Iterator[Array]:
+    rows, samples = len(targets), list[Array]()
+    for p in predictions:
+        size = max(1, min(rows, SLOW_ENTRIES // p.shape[1]))
+        samples = samples or [random.integers(rows, size=size) for _ in range(SLOW_SAMPLES)]
+        whole = metric(targets, p)
+        scores = np.array([metric(targets[s], p[s]) for s in samples])
+        yield whole + (scores - whole) * np.sqrt(size / rows)
 
 
 def interval(samples: Array, share: float = 0.95) -> tuple[float, float] | None:

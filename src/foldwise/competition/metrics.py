@@ -257,6 +257,17 @@ def _columnwise(t: np.ndarray, p: np.ndarray, function: Any) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
+def _auc(flags: np.ndarray, p: np.ndarray) -> float:
+    """The share of pairs of a positive and a negative in the right order (Mann and Whitney, 1947).
+
+    Equal ones count half.
+    """
+    positive, negative = np.sort(p[flags == 1]), np.sort(p[flags == 0])
+    below = np.searchsorted(negative, positive, "left").sum()
+    below += np.searchsorted(negative, positive, "right").sum()
+    return float(below / (2 * len(positive) * len(negative)))
+
+
 def _kappa(t: np.ndarray, p: np.ndarray, settings: Competition) -> float:
     """Cohen's kappa with quadratic weights (Cohen, 1968); nan where there is but one rating."""
     classes = np.arange(p.shape[1])
@@ -293,7 +304,7 @@ METRICS = {
     "f1_weighted": _Kind(partial(_f1, average="weighted"), LABELLED, decided=True),
     "f1_samples": _Kind(partial(_f1, average="samples"), ("multilabel",), decided=True),
     "recall:": _Kind(_recall, LABELLED, decided=True),
-    "roc_auc": _Kind(partial(_columnwise, function=sk.roc_auc_score), LABELLED),
+    "roc_auc": _Kind(partial(_columnwise, function=_auc), LABELLED),
     "average_precision": _Kind(partial(_columnwise, function=sk.average_precision_score), LABELLED),
     "quadratic_weighted_kappa": _Kind(_kappa, CLASSED, decided=True),
     "rmse": _Kind(_rmse, ("regression",), greater=False),

@@ -1,6 +1,7 @@
 """scores.json of a run: what its OOF predictions score, fold by fold and together."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,25 @@ def score(
     metric: Metric, settings: Competition, targets: np.ndarray, predictions: np.ndarray
 ) -> float:
     """``metric`` of float32 predictions; a table too large for a float64 copy goes in parts."""
-    form = summed(metric, settings) if predictions.size > LARGE else None
-    if form is None:
+    if predictions.size <= LARGE:
         return metric(targets, predictions)
-    total = np.zeros(1)
-    for start in range(0, len(targets), PART):
-        rows = slice(start, start + PART)
-        total = total + form.sums(targets[rows], predictions[rows].astype(np.float64), None)
-    return float(form.score(total)[0])
+    rows = [slice(start, start + PART) for start in range(0, len(targets), PART)]
+    return score_of_parts(metric, settings, ((targets[r], predictions[r]) for r in rows))
+
+
+def score_of_parts(
+    metric: Metric, settings: Competition, parts: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> float:
+    """``metric`` of targets and predictions that come part by part.
+
+    All of them are together in memory only where the metric is no function of sums.
+    """
+    form = summed(metric, settings)
+    if form is None:
+        everything = list(parts)
+        return metric(*(np.concatenate(arrays) for arrays in zip(*everything, strict=True)))
+    sums = [form.sums(t, p.astype(np.float64), None) for t, p in parts]
+    return float(form.score(np.sum(sums, axis=0))[0])
 
 
 def known(value: float) -> float | None:

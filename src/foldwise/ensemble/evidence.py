@@ -15,41 +15,30 @@ from foldwise.competition.sums import Blocks, Summed, clipped, largest, means, s
 from foldwise.config import Competition
 
 Array = np.ndarray
-NUMBERS = 2**24  # that are read at once
+GROUPS = 32  # of rows, for the standard error
 SMALLEST = 1e-7  # probability that a logarithm sees: float32 knows no nearer neighbour of 1
 
 
 @dataclass(frozen=True)
 class Oof:
-    """The OOF predictions of all members (m, c, n), fold after fold.
+    """The OOF predictions of all members, fold after fold; shape: members, classes, rows.
 
-    targets: in the shapes of `competition.metrics`; fold: int (n,), sorted. read: some classes of
-    the rows of a fold, float32 (m, classes, rows). held: all of them, where they are in memory.
+    targets: in the shapes of `competition.metrics`; fold: int (n,), sorted. read: fold, member ->
+    float32 (c, rows of the fold). held: all of them, (m, c, n), where they are in memory.
     """
 
     shape: tuple[int, int, int]
     targets: Array
     fold: Array
-    read: Callable[[int, slice], Array]
+    read: Callable[[int, int], Array]
     held: Array | None = None
 
-    def rows(self, fold: int) -> slice:
-        start, stop = np.searchsorted(self.fold, [fold, fold + 1])
-        return slice(int(start), int(stop))
-
-    def parts(self) -> Iterator[tuple[slice, slice, Array]]:
-        """Rows (of one fold), classes, and their predictions; a fold's parts one after another."""
-        members, classes, _ = self.shape
+    def parts(self) -> Iterator[tuple[int, slice, Array]]:
+        """Member, rows (of one fold) and the predictions (c, rows), fold after fold."""
         for fold in np.unique(self.fold):
-            rows = self.rows(fold)
-            for block in blocks_of(classes, members * (rows.stop - rows.start)):
-                yield rows, block, self.read(int(fold), block)
-
-
-def blocks_of(classes: int, numbers: int) -> list[slice]:
-    """Slices of the classes, of at most NUMBERS numbers where each class has ``numbers``."""
-    step = max(1, min(classes, NUMBERS // max(1, numbers)))
-    return [slice(start, min(start + step, classes)) for start in range(0, classes, step)]
+            start, stop = np.searchsorted(self.fold, [fold, fold + 1])
+            for member in range(self.shape[0]):
+                yield member, slice(int(start), int(stop)), self.read(int(fold), member)
 
 
 @dataclass(frozen=True)
@@ -58,13 +47,15 @@ class Evidence:
 
     link: a blend of values (d, n) -> predictions as the metric wants them, (n, c), or the labels
     that they decide, (n,), where that is by the largest value (``by_largest``). form: the
-    metric by sums, of which ``base`` float64 (folds, s) has those of rows that no weights can
-    change; None for a metric that is no function of sums.
+    metric by sums, of which ``base`` float64 (folds, groups, s) has those of rows that no weights
+    can change; None for a metric that is no function of sums. group: int (n,), random groups of
+    rows for the standard error.
     """
 
     values: Array
     targets: Array
     fold: Array
+    group: Array
     metric: Metric
     form: Summed | None
     link: Callable[[Array], Array]
@@ -76,7 +67,7 @@ class Evidence:
         return np.flatnonzero(self.fold != (-1 if without is None else without))
 
     def base_sums(self, without: int | None) -> Array:
-        """The base's sums over all folds but ``without``, (s,)."""
+        """The base's sums over all folds but ``without``, (groups, s)."""
         return np.delete(self.base, [] if without is None else without, axis=0).sum(axis=0)
 
     def sums(self, blend: Array, targets: Array, blocks: Blocks | None = None) -> Array:
@@ -98,9 +89,9 @@ def gather(
         if metric.name == "log_loss" and settings.task in CLASSED:
             return _of_truth(oof, metric)
         if form.labels and settings.task == "ordinal":
-            return _of_grades(oof, metric, summed(metric, settings, _rounded))
+            return _of_grades(oof, metric, settings)
     by_largest = bool(form and form.labels) and _decided_by_largest(settings)
-    link = _as_they_are
+    link: Callable[[Array], Array] = _as_they_are
     targets = oof.targets
     if by_largest:  # the labels are all that goes on
         targets = targets.astype(np.uint8 if oof.shape[1] <= 256 else np.uint16)
@@ -108,14 +99,17 @@ def gather(
     elif space == "logit":
         link = _sigmoid if settings.task == "multilabel" else _softmax
     kept = np.ones(len(oof.fold), bool)
-    base = np.zeros((int(oof.fold.max()) + 1, 1))
+    base, group = _no_base(oof), _groups(oof)
     if by_largest and form and not negative:
         agreed, labels = _agreement(oof)
         if oof.held is None or agreed.mean() > 0.5:  # otherwise the copy is not worth its memory
-            blocks = Blocks(oof.fold[agreed], len(base))
-            base, kept = form.sums(targets[agreed], labels[agreed], blocks), ~agreed
+            cells = Blocks((oof.fold * GROUPS + group)[agreed], len(base) * GROUPS)
+            base = form.sums(targets[agreed], labels[agreed], cells).reshape(*base.shape[:2], -1)
+            kept = ~agreed
     values = _values(oof, kept, settings.task if space == "logit" else "")
-    return Evidence(values, oof.targets[kept], oof.fold[kept], metric, form, link, base, by_largest)
+    return Evidence(
+        values, targets[kept], oof.fold[kept], group[kept], metric, form, link, base, by_largest
+    )
 
 
 def _decided_by_largest(settings: Competition) -> bool:
@@ -124,51 +118,49 @@ def _decided_by_largest(settings: Competition) -> bool:
 
 
 def _of_truth(oof: Oof, metric: Metric) -> Evidence:
-    """The probability of the true class, with the log loss of a single label that is there."""
-    members, _, rows = oof.shape
-    values = np.empty((members, 1, rows), np.float32)
-    for part, block, p in oof.parts():
-        targets = oof.targets[part]
-        inside = np.flatnonzero((targets >= block.start) & (targets < block.stop))
-        values[:, 0, part.start + inside] = p[:, targets[inside] - block.start, inside]
+    """The probability of the true class."""
+    values = np.empty((oof.shape[0], 1, oof.shape[2]), np.float32)
+    for member, rows, p in oof.parts():
+        targets = oof.targets[rows]
+        values[member, 0, rows] = p[targets, np.arange(len(targets))]
     form = means(_minus_logs, greater_is_better=False)
-    base = np.zeros((int(oof.fold.max()) + 1, 2))
-    return Evidence(values, oof.targets, oof.fold, metric, form, _as_they_are, base)
+    return Evidence(
+        values, oof.targets, oof.fold, _groups(oof), metric, form, _as_they_are, _no_base(oof)
+    )
 
 
 def _minus_logs(_: Array, true: Array) -> Array:
     return -np.log(clipped(true[:, 0]))
 
 
-def _of_grades(oof: Oof, metric: Metric, form: Summed | None) -> Evidence:
+def _of_grades(oof: Oof, metric: Metric, settings: Competition) -> Evidence:
     """The expected grade of each row."""
-    members, classes, rows = oof.shape
-    values, totals = np.zeros((2, members, 1, rows), np.float32)
-    for part, block, p in oof.parts():
-        grades = np.arange(classes, dtype=np.float32)[block]
-        values[:, 0, part] += np.einsum("mcn,c->mn", p, grades)
-        totals[:, 0, part] += p.sum(axis=1)
-    values /= totals
-    base = np.zeros((int(oof.fold.max()) + 1, 1))
-    return Evidence(values, oof.targets, oof.fold, metric, form, _as_they_are, base)
+    form = summed(metric, settings, labels=_rounded)
+    values = np.empty((oof.shape[0], 1, oof.shape[2]), np.float32)
+    for member, rows, p in oof.parts():
+        values[member, 0, rows] = np.arange(len(p), dtype=np.float32) @ p / p.sum(axis=0)
+    return Evidence(
+        values, oof.targets, oof.fold, _groups(oof), metric, form, _as_they_are, _no_base(oof)
+    )
+
+
+def _no_base(oof: Oof) -> Array:
+    """No row is decided: nothing to add, for each fold and group."""
+    return np.zeros((int(oof.fold.max()) + 1, GROUPS, 1))
+
+
+def _groups(oof: Oof) -> Array:
+    return np.random.default_rng(0).permutation(oof.shape[2]) % GROUPS
 
 
 def _agreement(oof: Oof) -> tuple[Array, Array]:
     """Of each row whether all members find the same class most probable, and which the first."""
-    members, _, rows = oof.shape
-    agreed, first = np.ones(rows, bool), np.zeros(rows, np.int64)
-    best = labels = np.zeros((members, 0))
-    for part, block, p in oof.parts():
-        if block.start == 0:
-            best = np.full((members, part.stop - part.start), -np.inf, np.float32)
-            labels = np.zeros(best.shape, np.int32)
-        for m in range(members):
-            place = largest(p[m])
-            value = p[m].max(axis=0)
-            labels[m] = np.where(value > best[m], place + block.start, labels[m])
-            np.maximum(best[m], value, out=best[m])
-        if block.stop == oof.shape[1]:
-            agreed[part], first[part] = (labels == labels[0]).all(axis=0), labels[0]
+    agreed, first = np.ones(oof.shape[2], bool), np.zeros(oof.shape[2], np.int64)
+    for member, rows, p in oof.parts():
+        labels = largest(p)
+        if member == 0:
+            first[rows] = labels
+        agreed[rows] &= labels == first[rows]
     return agreed, first
 
 
@@ -176,16 +168,12 @@ def _values(oof: Oof, kept: Array, logit_of: str) -> Array:
     """All classes of the ``kept`` rows: probabilities, or logits of a task."""
     if kept.all() and not logit_of and oof.held is not None:
         return oof.held
-    places = np.cumsum(kept) - 1
-    values = np.empty((*oof.shape[:2], int(kept.sum())), np.float32)
-    for part, block, p in oof.parts():
-        inside = kept[part]
-        if inside.any():
-            there = places[part][inside]
-            chosen = p[:, :, inside]
-            values[:, block, there[0] : there[-1] + 1] = (
-                logits(chosen, logit_of) if logit_of else chosen
-            )
+    start = np.concatenate([[0], np.cumsum(kept)])
+    values = np.empty((*oof.shape[:2], int(start[-1])), np.float32)
+    for member, rows, p in oof.parts():
+        chosen = p[:, kept[rows]]
+        place = slice(start[rows.start], start[rows.stop])
+        values[member][:, place] = logits(chosen, logit_of) if logit_of else chosen
     return values
 
 

@@ -9,25 +9,60 @@ from itertools import pairwise
 
 import numpy as np
 
-from foldwise.competition.bootstrap import random_blocks
 from foldwise.competition.sums import Blocks, largest
-from foldwise.ensemble.evidence import Evidence
+from foldwise.config import Blend
+from foldwise.ensemble.evidence import GROUPS, Evidence
+from foldwise.errors import FoldwiseError
 
 Array = np.ndarray
-GROUPS = 32  # of rows, for the standard error
+SLOW_GROUPS = 8  # of rows, where each wants the metric once more
 WIDE = 0.15  # share of open classes from which on it is faster to look at all
 
 
 @dataclass(frozen=True)
 class Climb:
-    """counts: int (steps, m), how often each member is chosen after each step; scores: (steps,).
+    """counts: float64 (steps, m), how often each member is chosen by each step; scores: (steps,).
 
-    errors: the standard error of the difference to the best step, (steps,).
+    errors: the standard error of the difference to the best step, (steps,), by a jackknife over
+    groups of rows (Efron and Stein, 1981).
     """
 
     counts: Array
     scores: Array
     errors: Array
+    greater_is_better: bool
+
+    def chosen(self, stop: float) -> int:
+        """The first step from which all others gain at most ``stop`` standard errors of that gain.
+
+        To stop at the first step that gains less costs more than it saves: docs/blending.md.
+        """
+        gains = (self.scores.max() - self.scores, self.scores - self.scores.min())
+        return int(np.argmax(gains[not self.greater_is_better] <= stop * self.errors))
+
+
+def hillclimb(evidence: Evidence, blend: Blend, without: int | None, seed: int = 0) -> Array:
+    """Weights float64 (m,) that sum to 1, fitted on the rows of all folds but ``without``.
+
+    With several bags the mean of climbs over random halves of the members, as Caruana et al. (2004)
+    have it. Raises FoldwiseError where the metric is not defined.
+    """
+    members = len(evidence.values)
+    random = np.random.default_rng(seed)
+    weights = np.zeros(members)
+    for _ in range(blend.bags):
+        some = np.arange(members)
+        if blend.bags > 1:
+            some = np.sort(random.permutation(members)[: max(2, (members + 1) // 2)])
+        found = climb(evidence, without, blend.steps, some, blend.negative)
+        if not len(found.scores):
+            raise FoldwiseError(
+                f"{evidence.metric.name} is not defined for these rows, so nothing can be chosen "
+                "by it: say another metric="
+            )
+        counts = found.counts[found.chosen(blend.stop)]
+        weights += counts / counts.sum() / blend.bags
+    return weights
 
 
 def climb(
@@ -36,32 +71,34 @@ def climb(
     steps: int = 50,
     members: Array | None = None,
     negative: bool = False,
-    seed: int = 0,
 ) -> Climb:
     """One climb on the rows of all folds but ``without``, over some ``members`` or all."""
     rows = evidence.rows(without)
     members = np.arange(len(evidence.values)) if members is None else members
     sign = 1 if evidence.metric.greater_is_better else -1
     state = _State(evidence, rows, evidence.base_sums(without), members, negative)
-    blocks = random_blocks(len(rows), GROUPS, np.random.default_rng(seed))
-    counts, scores, sums = [np.zeros(len(evidence.values), int)], [], []
+    groups = GROUPS if evidence.form else SLOW_GROUPS
+    blocks = Blocks(evidence.group[rows] % groups, groups)
+    counts, scores, sums = [np.zeros(len(evidence.values))], [], []
     for _ in range(steps):
         found = sign * state.scores()
         if np.isnan(found).all():
             break
         n, i = np.unravel_index(np.nanargmax(found), found.shape)
         member, way = members[i], state.ways[n]
-        state.take(member, way)
-        counts.append(counts[-1].copy())
+        counts.append(state.scaling(way) * counts[-1])
         counts[-1][member] += way
+        state.take(member, way)
         scores.append(float(np.nanmax(found)))
         sums.append(state.left_out(blocks))
+    if not scores:
+        return Climb(np.zeros((0, len(counts[0]))), np.zeros(0), np.zeros(0), sign > 0)
     best = int(np.argmax(scores))
     left = np.stack(sums)
     differences = sign * (left[best] - left)
     spread = differences - differences.mean(axis=1, keepdims=True)
     errors = np.sqrt((blocks.count - 1) / blocks.count * (spread**2).sum(axis=1))
-    return Climb(np.stack(counts[1:]), sign * np.array(scores), errors)
+    return Climb(np.stack(counts[1:]), sign * np.array(scores), errors, sign > 0)
 
 
 class _State:
@@ -70,7 +107,8 @@ class _State:
     def __init__(
         self, evidence: Evidence, rows: Array, base: Array, members: Array, negative: bool
     ) -> None:
-        self.evidence, self.rows, self.base, self.members = evidence, rows, base, members
+        self.evidence, self.rows, self.members = evidence, rows, members
+        self.bases, self.base = base, base.sum(axis=0)
         self.ways = (1, -1) if negative else (1,)
         self.targets, self.runs = evidence.targets[rows], _runs(rows)
         self.sum = np.zeros((evidence.values.shape[1], len(rows)), np.float32)
@@ -78,10 +116,18 @@ class _State:
         if evidence.by_largest:
             self.near = _Near(evidence, rows, members, negative)
 
+    def scaling(self, way: int) -> float:
+        """Of what is there, before a member is added, or subtracted: for both a step has 1 more.
+
+        A step moves the blend by one part in ``total`` + 1 towards the member, or away from it.
+        """
+        return 1.0 if way > 0 else (self.total + 2) / self.total
+
     def take(self, member: int, way: int) -> None:
+        self.sum *= np.float32(self.scaling(way))
         for here, there in self.runs:
             self.sum[:, here] += way * self.evidence.values[member][:, there]
-        self.total += way
+        self.total += 1
 
     def scores(self) -> Array:
         """Of adding each of the members, and of subtracting it, float64 (ways, members)."""
@@ -91,13 +137,14 @@ class _State:
                 return self._scores_of_open_rows(label, open_)
         evidence, found = self.evidence, np.full((len(self.ways), len(self.members)), np.nan)
         blend = np.empty_like(self.sum)
-        for n, way in enumerate(self.ways if self.total > 1 else (1,)):
+        for n, way in enumerate(self.ways if self.total else (1,)):
             move = np.add if way > 0 else np.subtract
+            sums = self.sum * np.float32(self.scaling(way)) if way < 0 else self.sum
             for i, member in enumerate(self.members):
                 for here, there in self.runs:
-                    move(self.sum[:, here], evidence.values[member][:, there], out=blend[:, here])
+                    move(sums[:, here], evidence.values[member][:, there], out=blend[:, here])
                 if not evidence.by_largest:
-                    blend *= np.float32(1 / (self.total + way))
+                    blend *= np.float32(1 / (self.total + 1))
                 found[n, i] = self._score(blend)
         return found
 
@@ -128,18 +175,18 @@ class _State:
             at = start[here] + layer
             layers.append((place[at], self.sum[place[at], rows[here]], values[at]))
         found = np.full((len(self.ways), len(self.members)), np.nan)
-        for n, way in enumerate(self.ways if self.total > 1 else (1,)):
-            chosen = _largest_of(layers, way, len(self.members))
+        for n, way in enumerate(self.ways):
+            chosen = _largest_of(layers, way, self.scaling(way), len(self.members))
             sums = [form.sums(targets, labels, None)[0] for labels in chosen]
             found[n] = form.score(base + np.array(sums))
         return found
 
     def left_out(self, blocks: Blocks) -> Array:
-        """The metric with each block of rows left out, (blocks,)."""
+        """The metric with each group of rows left out, (groups,)."""
         evidence, blend = self.evidence, self.sum / np.float32(self.total)
         if evidence.form:
-            sums = evidence.sums(blend, self.targets, blocks)
-            return evidence.form.score(self.base + sums.sum(axis=0) - sums)
+            sums = self.bases + evidence.sums(blend, self.targets, blocks)
+            return evidence.form.score(sums.sum(axis=0) - sums)
         others = [blocks.of != b for b in range(blocks.count)]
         predictions = evidence.link(blend)
         return np.array([evidence.metric(self.targets[o], predictions[o]) for o in others])
@@ -151,7 +198,9 @@ def _runs(rows: Array) -> list[tuple[slice, slice]]:
     return [(slice(a, b), slice(rows[a], rows[b - 1] + 1)) for a, b in pairwise(edges) if a < b]
 
 
-def _largest_of(layers: list[tuple[Array, Array, Array]], way: int, members: int) -> Array:
+def _largest_of(
+    layers: list[tuple[Array, Array, Array]], way: int, scaling: float, members: int
+) -> Array:
     """The class of the largest value of each row for each member, (m, rows).
 
     layers: classes, their sums (rows,) and members' values (rows, m) of ever fewer first rows.
@@ -161,7 +210,7 @@ def _largest_of(layers: list[tuple[Array, Array, Array]], way: int, members: int
     best = np.full((rows, members), -np.inf, np.float32)
     for classes, sums, values in layers:
         here = slice(0, len(classes))
-        value = sums[:, None] + values if way > 0 else sums[:, None] - values
+        value = sums[:, None] + values if way > 0 else np.float32(scaling) * sums[:, None] - values
         ahead = (value > best[here]) * classes[:, None].astype(np.uint16)
         np.maximum(chosen[here], ahead, out=chosen[here])  # classes come in ascending order
         np.maximum(best[here], value, out=best[here])
