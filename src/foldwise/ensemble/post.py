@@ -186,7 +186,7 @@ def _grades(p: Array) -> Array:
 def _regraded(p: Array, cutoffs: Array) -> Array:
     """Expected grades moved so that a cut-off lies half-way between its two grades."""
     top = len(p) - 1
-    knots = np.concatenate([[min(0, cutoffs[0] - 1)], cutoffs, [max(top, cutoffs[-1] + 1)]])
+    knots = np.concatenate([[min(0, cutoffs[0] - 1e-3)], cutoffs, [max(top, cutoffs[-1] + 1e-3)]])
     return np.interp(_grades(p), knots, [0, *np.arange(top) + 0.5, top])
 
 
