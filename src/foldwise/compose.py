@@ -22,6 +22,11 @@ AUTOMATIC = (
     *("model.name", "model.in_chans", "loss.name", "train.precision"),
 )
 
+# Groups of settings that mean nothing to a blend.
+TRAINING = (
+    *("data", "augment", "model", "loss", "distill", "optimizer", "schedule", "train", "tta"),
+)
+
 
 def settings(cls: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     """Every dotted key of the config with its field; groups are walked into, not listed."""
@@ -102,11 +107,16 @@ def load_config(path: Path) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """The whole config as YAML; ``fold`` and ``overwrite`` belong to a call, not to a run."""
+    """The whole config as YAML; ``fold`` and ``overwrite`` belong to a call, not to a run.
+
+    Of a blend without the settings of training, of what is trained without those of a blend.
+    """
     from omegaconf import OmegaConf
 
     tree = dataclasses.asdict(config)
     del tree["fold"], tree["overwrite"]
+    for group in TRAINING if config.blend.runs else ("blend",):
+        del tree[group]
     return OmegaConf.to_yaml(OmegaConf.create(tree))
 
 

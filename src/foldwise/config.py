@@ -256,6 +256,24 @@ class Tta:
 
 
 @dataclass
+class Blend:
+    runs: list[str] = field(default_factory=list)  # names, patterns ('exp0*'), NAME:VIEWS, NAME:*
+    members: list[str] = field(default_factory=list)  # their recipe hashes: taken, never said
+    method: str = one_of("mean", "rank", "vote", "hillclimb", "optimize", "stack")
+    space: str = one_of("prob", "logit")  # what is weighted; logit: also what stack learns from
+    weights: list[float] = field(default_factory=list)  # one a run ([]: equal): mean, rank, vote
+    metric: str = "auto"  # what is fitted for (auto: the competition's)
+    steps: int = between(50, 1, 10_000)  # largest number of choices of a hill climb
+    stop: float = between(0.5, 0)  # it stops where all further steps gain less standard errors
+    bags: int = between(1, 1, 1000)  # climbs, each over a random half of the runs; 1: over all
+    negative: bool = False  # a climb may subtract a run
+    learner: str = one_of("logistic", "trees")  # of stack
+    strength: float = between(1.0, 0.0001, 10_000)  # of the logistic stack's penalty
+    post: str = one_of("none", "auto", "temperature", "thresholds", "cutoffs", "priors")  # at last
+    resident_gb: float = between(1.0, 0)  # predictions of up to this size are kept in memory
+
+
+@dataclass
 class Config:
     config: str = "default"  # recipe: a file in src/configs/, or a path to a .yaml
     run: str = ""  # name of the run ('': <competition>-<config>)
@@ -276,6 +294,7 @@ class Config:
     schedule: Schedule = field(default_factory=Schedule)
     train: Train = field(default_factory=Train)
     tta: Tta = field(default_factory=Tta)
+    blend: Blend = field(default_factory=Blend)
 
 
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
@@ -292,6 +311,7 @@ NOT_THE_RESULT = {
     *("competition.threshold", "competition.thresholds", "competition.unsure"),
     "augment.preset",  # what it fills is in the other settings
     *("competition.columns.id", "competition.columns.label", "competition.separator"),
+    *("blend.runs", "blend.resident_gb"),  # of the runs, blend.members counts
 }
 
 # What is said often is short: `competition=X` is `competition.slug=X`, `tta=X` is `tta.views=X`.

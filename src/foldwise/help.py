@@ -9,6 +9,7 @@ from foldwise import config
 from foldwise.compose import flat, settings
 
 USAGE = "./run.sh [verb] [key=value …]"
+TAKEN = ("members",)  # settings that are taken and never said
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,24 @@ def verb_help(name: str, verb: Verb) -> str:
     return "\n".join(lines).rstrip()
 
 
+def own_settings(group: str, names: tuple[str, ...] = ()) -> dict[str, str]:
+    """Settings of a group (the name of its class), as the keys of a verb that takes them bare."""
+    comments, items = _comments(), getattr(config, group).__dataclass_fields__
+    keys = {}
+    for name in names or [n for n in items if n not in TAKEN]:
+        choices = items[name].metadata.get("choices")
+        allowed = f" [{'|'.join(map(str, choices))}]" if choices else ""
+        keys[name] = comments[group, name] + allowed
+    return keys
+
+
 def _settings() -> list[str]:
     comments = _comments()
     defaults = flat(config.Config())
     rows = []
     for key, item in settings():
+        if key.startswith("blend."):
+            continue
         owner, _, name = key.rpartition(".")
         class_name = "Config" if not owner else owner.split(".")[-1].capitalize()
         choices = item.metadata.get("choices") or item.metadata.get("each_or")

@@ -56,24 +56,33 @@ def write_table(path: Path, frame: pd.DataFrame, provenance: Provenance) -> None
         pq.write_table(table, file)
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, Provenance]:
-    """A prediction table and its provenance. Raises FoldwiseError: missing, or damaged."""
+def read_table(path: Path, columns: list[str] | None = None) -> tuple[pd.DataFrame, Provenance]:
+    """A prediction table, or some columns, and its provenance.
+
+    Raises FoldwiseError: missing, or damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with _readable(path, pa.ArrowException):
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=columns)
         fields = json.loads(table.schema.metadata[b"foldwise"])
         return table.to_pandas(), Provenance(**fields)
 
 
 def read_provenance(path: Path) -> Provenance:
     """A table's provenance alone: cheap, however long the table is."""
+    return read_header(path)[1]
+
+
+def read_header(path: Path) -> tuple[list[str], Provenance]:
+    """A table's columns and provenance, read without its rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with _readable(path, pa.ArrowException):
-        return Provenance(**json.loads(pq.read_schema(path).metadata[b"foldwise"]))
+        schema = pq.read_schema(path)
+        return schema.names, Provenance(**json.loads(schema.metadata[b"foldwise"]))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,18 @@ from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import atomic, home, read_json, shown, write_bytes, write_json, write_text
-from foldwise.provenance import Provenance, combined, read_provenance, read_table, write_table
+from foldwise.provenance import (
+    Provenance,
+    combined,
+    read_header,
+    read_provenance,
+    read_table,
+    write_table,
+)
+
+# What is written last, and so marks a finished fold: a network, or the parameters of a blend.
+MODEL, BLEND = "model.safetensors", "blend.json"
+TRAINED = ("last.ckpt", MODEL)
 
 
 def every_run() -> list["Run"]:
@@ -26,7 +37,7 @@ def every_run() -> list["Run"]:
 
 
 class Run:
-    """One folder under oof/: a recipe trained on some folds."""
+    """One folder under oof/: a recipe trained on some folds, or a blend of other runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,7 +65,7 @@ class Run:
         if not self.config_file.is_file():
             from foldwise.errors import nearest
 
-            known = sorted(p.parent.name for p in self.folder.parent.glob("*/config.yaml"))
+            known = [run.name for run in every_run()]
             raise FoldwiseError(
                 f"there is no run '{self.name}' in {shown(self.folder.parent)}"
                 f"{nearest(self.name, known)}"
@@ -83,6 +94,26 @@ class Run:
         for fold in self.finished():  # killed between the model and the end
             if self.checkpoint(fold).is_file():
                 self.checkpoint(fold).unlink()
+        (self.folder / BLEND).unlink(missing_ok=True)
+        write_text(self.config_file, compose.to_yaml(config))
+
+    def begin_blend(self, config: Config, folds_hash: str) -> None:
+        """Make the blend, or make it again; ``config`` is the resolved one.
+
+        Raises FoldwiseError where the name is that of a trained run, and where without
+        ``config.overwrite`` a blend of another recipe, split or competition would be replaced.
+        """
+        started = self.started()
+        if any((self.fold_folder(k) / name).is_file() for k in started for name in TRAINED):
+            raise FoldwiseError(
+                f"{self.name} is a trained run, and no blend replaces it: say another run=NAME"
+            )
+        kept = [] if config.overwrite else started
+        self._same_recipe(config, kept)
+        self._same_split(folds_hash, kept)
+        for fold in started:
+            for path in self.fold_folder(fold).iterdir():
+                path.unlink()
         write_text(self.config_file, compose.to_yaml(config))
 
     def replaced(self, config: Config, folds: list[int]) -> list[int]:
@@ -128,11 +159,10 @@ class Run:
 
     def started(self) -> list[int]:
         """Folds with anything trained on disk, finished or not, and those in training now."""
-        trained = ("last.ckpt", "model.safetensors")
         return [
             k
             for k in self.fold_folders()
-            if any((self.fold_folder(k) / name).is_file() for name in trained)
+            if any((self.fold_folder(k) / name).is_file() for name in (*TRAINED, BLEND))
             or self._in_training(k)
         ]
 
@@ -162,7 +192,8 @@ class Run:
 
     def finished(self) -> list[int]:
         """Folds that are done: their model is written after everything else."""
-        return [k for k in self.started() if self.model_file(k).is_file()]
+        marks = {k: (self.model_file(k), self.fold_folder(k) / BLEND) for k in self.started()}
+        return [k for k, files in marks.items() if any(file.is_file() for file in files)]
 
     @contextlib.contextmanager
     def fold_log(self, fold: int) -> Iterator[TextIO]:
@@ -232,13 +263,28 @@ class Run:
         """A table of a fold, or (None) of the whole run."""
         write_table(self.table(fold, name, views), frame, provenance)
 
+    def predictions(
+        self, fold: int | None, name: str, views: str = "", columns: list[str] | None = None
+    ) -> tuple[pd.DataFrame, Provenance]:
+        """A table, or some of its columns. Raises FoldwiseError where it is missing or damaged."""
+        return read_table(self.table(fold, name, views), columns)
+
+    def header(self, fold: int | None, name: str, views: str = "") -> tuple[list[str], Provenance]:
+        """The columns and the provenance of a table, read without its rows."""
+        return read_header(self.table(fold, name, views))
+
+    def write_blend(self, fold: int | None, parameters: dict[str, Any]) -> None:
+        """blend.json: of a fold, the mark that it is finished, to be written last."""
+        folder = self.folder if fold is None else self.fold_folder(fold)
+        write_json(folder / BLEND, parameters)
+
     def checkpoint(self, fold: int) -> Path:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"
 
     def model_file(self, fold: int) -> Path:
         """fold<k>/model.safetensors, the mark of a finished fold."""
-        return self.fold_folder(fold) / "model.safetensors"
+        return self.fold_folder(fold) / MODEL
 
     def metrics(self, fold: int) -> pd.DataFrame | None:
         """metrics.csv, or None where it is missing or damaged: nothing but its display needs it."""

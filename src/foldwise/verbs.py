@@ -7,7 +7,7 @@ import sys
 
 from foldwise import compose, interrupt
 from foldwise.errors import FoldwiseError, UsageError, nearest
-from foldwise.help import Verb, verb_help, verbs_help
+from foldwise.help import Verb, own_settings, verb_help, verbs_help
 from foldwise.words import flag, number
 
 
@@ -59,6 +59,23 @@ def predict(words: list[str]) -> int:
     from foldwise.prediction.again import predict_again
 
     predict_again(given["run"], given.get("fold", ""), given["tta"], single == "true")
+    return 0
+
+
+def blend(words: list[str]) -> int:
+    import json
+
+    given = own_keys("blend", words, required=("runs", "run"))
+    for key in ("runs", "weights"):  # a,b,c stands for [a,b,c]; a pattern may have any sign
+        if key in given and not given[key].startswith("["):
+            items = [item.strip() for item in given[key].split(",") if item.strip()]
+            given[key] = json.dumps(items) if key == "runs" else f"[{','.join(items)}]"
+    general = ("run", "seed", "overwrite")
+    pairs = [(k if k in general else f"blend.{k}", value) for k, value in given.items()]
+    config = compose.compose([f"{key}={value}" for key, value in pairs])
+    from foldwise.ensemble.blend import blend
+
+    blend(config)
     return 0
 
 
@@ -284,6 +301,11 @@ VERBS = {
             "tta": "views: flip, flips, d4, crop4, views8, views16, shift16, multiscale, a list",
             "views": "true: each of the views alone, too, in tables of its own",
         },
+    ),
+    "blend": Verb(
+        "make a run out of runs, with a score that you can believe",
+        blend,
+        {**own_settings("Config", ("run", "seed", "overwrite")), **own_settings("Blend")},
     ),
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}

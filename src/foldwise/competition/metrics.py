@@ -100,7 +100,7 @@ def metric_of(name: str, settings: Competition) -> Metric:
     classes = settings.classes
     if ":" in name and not name.startswith("recall:"):
         return _own(name)
-    word, number = _split(name)
+    word, number = split_name(name)
     if word not in METRICS or (word in NUMBERED) != bool(number):
         known = [*_names(), *(f"recall:{c}" for c in classes[:3])]
         raise UsageError(
@@ -109,7 +109,7 @@ def metric_of(name: str, settings: Competition) -> Metric:
         )
     kind = METRICS[word]
     if settings.task not in kind.tasks:
-        fit = [n for n in _names() if settings.task in METRICS[_split(n)[0]].tasks]
+        fit = [n for n in _names() if settings.task in METRICS[split_name(n)[0]].tasks]
         raise UsageError(
             f"{name} is no metric for a {settings.task} competition: take one of {', '.join(fit)}"
         )
@@ -119,7 +119,7 @@ def metric_of(name: str, settings: Competition) -> Metric:
     if word in NUMBERED:
         function = partial(function, k=int(number))
     elif word == "recall:":
-        function = partial(function, index=_class(name, settings), settings=settings)
+        function = partial(function, index=class_of(name, settings), settings=settings)
     elif kind.decided:
         function = partial(function, settings=settings)
     wants = kind.tasks != ("regression",) and not kind.decided and word not in NUMBERED
@@ -139,14 +139,16 @@ def loss_metric(settings: Competition) -> Metric:
     return metric_of("mse" if settings.task == "regression" else "log_loss", settings)
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
+    """``map5`` -> (map, 5); ``recall:CLASS`` -> (recall:, '')."""
     if name.startswith("recall:"):
         return "recall:", ""
     match = re.fullmatch(r"(top|map)([1-9]\d*)", name)
     return (match[1], match[2]) if match else (name, "")
 
 
-def _class(name: str, settings: Competition) -> int:
+def class_of(name: str, settings: Competition) -> int:
+    """The place of the class that ``recall:CLASS`` names. Raises UsageError: no such class."""
     wanted, classes = name.partition(":")[2], settings.classes
     if wanted not in classes:
         raise UsageError(
@@ -255,6 +257,17 @@ def _columnwise(t: np.ndarray, p: np.ndarray, function: Any) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
+def _auc(flags: np.ndarray, p: np.ndarray) -> float:
+    """The share of pairs of a positive and a negative in the right order (Mann and Whitney, 1947).
+
+    Equal ones count half.
+    """
+    positive, negative = np.sort(p[flags == 1]), np.sort(p[flags == 0])
+    below = np.searchsorted(negative, positive, "left").sum()
+    below += np.searchsorted(negative, positive, "right").sum()
+    return float(below / (2 * len(positive) * len(negative)))
+
+
 def _kappa(t: np.ndarray, p: np.ndarray, settings: Competition) -> float:
     """Cohen's kappa with quadratic weights (Cohen, 1968); nan where there is but one rating."""
     classes = np.arange(p.shape[1])
@@ -291,7 +304,7 @@ METRICS = {
     "f1_weighted": _Kind(partial(_f1, average="weighted"), LABELLED, decided=True),
     "f1_samples": _Kind(partial(_f1, average="samples"), ("multilabel",), decided=True),
     "recall:": _Kind(_recall, LABELLED, decided=True),
-    "roc_auc": _Kind(partial(_columnwise, function=sk.roc_auc_score), LABELLED),
+    "roc_auc": _Kind(partial(_columnwise, function=_auc), LABELLED),
     "average_precision": _Kind(partial(_columnwise, function=sk.average_precision_score), LABELLED),
     "quadratic_weighted_kappa": _Kind(_kappa, CLASSED, decided=True),
     "rmse": _Kind(_rmse, ("regression",), greater=False),

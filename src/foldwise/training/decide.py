@@ -8,7 +8,7 @@ from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
 from foldwise.competition.submission import sample_is_labels
-from foldwise.config import Config
+from foldwise.config import Blend, Config
 from foldwise.device import automatic_precision
 from foldwise.errors import UsageError
 from foldwise.images.decode import threads
@@ -58,6 +58,8 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
 def refuse_unfit(config: Config) -> None:
     """Raises UsageError for a loss, schedule, metrics or views that do not fit."""
     settings = config.competition
+    if config.blend != Blend():
+        raise UsageError("blend.… are settings of blends: ./run.sh help blend")
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
         raise UsageError(

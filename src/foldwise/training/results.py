@@ -1,6 +1,5 @@
 """What a run has to show once its folds are trained: scores, the submission, a short table."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
-from foldwise.competition.metrics import metric_of, watched
+from foldwise.competition.scores import oof_scores
 from foldwise.competition.submission import write_submission
 from foldwise.config import Config
 from foldwise.errors import first_few
@@ -42,30 +41,12 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
 
 
 def fold_scores(oof: pd.DataFrame, config: Config) -> dict[str, object]:
-    """scores.json: the metric of each fold, their mean and standard deviation, and of all rows.
-
-    ``watched``: the other metrics, over all rows.
-    """
+    """scores.json but for the teacher's."""
     settings = config.competition
-    metric = metric_of(settings.metric, settings)
-    targets = targets_of(settings, oof)
     predictions = oof[prediction_columns(settings)].to_numpy()
-    folds = {}
-    for fold in sorted(oof["fold"].unique()):
-        rows = np.flatnonzero(oof["fold"] == fold)
-        folds[str(fold)] = _number(metric(targets[rows], predictions[rows]))
-    known = [value for value in folds.values() if value is not None]
-    return {
-        "metric": metric.name,
-        "greater_is_better": metric.greater_is_better,
-        "folds": folds,
-        "mean": float(np.mean(known)) if known else None,
-        "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
-        "oof": _number(metric(targets, predictions)),
-        "watched": {m.name: _number(m(targets, predictions)) for m in watched(settings)},
-        "selection": _selection(config),
-        "optimistic": watch.optimistic(config),
-    }
+    parts = (oof["fold"].to_numpy(), targets_of(settings, oof), predictions)
+    how = {"selection": _selection(config), "optimistic": watch.optimistic(config)}
+    return oof_scores(settings, *parts) | how
 
 
 def _selection(config: Config) -> str:
@@ -83,11 +64,6 @@ def _teacher_scores(config: Config, folds: list[int]) -> dict[str, object]:
     tables = [read_table(run.fold_folder(k) / "oof.parquet")[0] for k in folds]
     scores = fold_scores(pd.concat(tables), config)
     return {"recipe": config.distill.recipe, **{k: scores[k] for k in ("folds", "mean", "oof")}}
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN: a score that is not defined (one class in a fold) is null."""
-    return None if math.isnan(value) else float(value)
 
 
 def _table(run: Run, scores: dict[str, object]) -> str:
