@@ -15,7 +15,7 @@ from foldwise.competition import layout
 from foldwise.competition.folder import slug_of
 from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, first_few
+from foldwise.errors import FoldwiseError
 from foldwise.files import home, read_json, shown, write_text
 from foldwise.kaggle import dataset
 from foldwise.kaggle.client import connect
@@ -178,20 +178,15 @@ def _here(
 def _weights(
     run: Run, config: Config, slug: str, folds: list[int], folder: Path
 ) -> dict[str, Path]:
-    """The files of the data set: networks, what vouches for them, and the recipe without paths."""
+    """The files of the data set: the networks, and the recipe without paths."""
     there = copy.deepcopy(config)
     there.competition.slug, there.config, there.run = slug, "default", run.name
     there.images.pack, there.images.workers, there.train.device = "auto", 0, "auto"
     there.model.weights = ""  # they are in the networks
     write_text(folder / "config.yaml", compose.to_yaml(there))
     files = {"config.yaml": folder / "config.yaml"}
-    for fold in folds:
-        for path in (run.model_file(fold), run.table(fold, "oof")):
-            files[flat_name(path.relative_to(run.folder))] = path
-    missing = [shown(path) for path in files.values() if not path.is_file()]
-    if missing:
-        raise FoldwiseError(f"{first_few(missing)} is missing: train that fold again")
-    return files
+    paths = [run.model_file(fold) for fold in folds]
+    return files | {flat_name(path.relative_to(run.folder)): path for path in paths}
 
 
 def _cells(run: Run, config: Config, slug: str, marker: str, count: int) -> list[Cell]:
