@@ -240,17 +240,17 @@ def runs(words: list[str]) -> int:
             f"{nearest(action, wanted)}"
         )
     given = own_keys("runs", words, required=wanted[action])
-    from foldwise import report_verb
+    from foldwise import runs_verb
 
     yes = given.get("yes", "false") in ("true", "yes", "1")
     if action == "list":
-        report_verb.list_runs(given.get("competition", ""))
+        runs_verb.list_runs(given.get("competition", ""))
     elif action == "rename":
-        report_verb.rename_run(given["run"], given["to"])
+        runs_verb.rename_run(given["run"], given["to"])
     elif action == "remove":
-        report_verb.remove_runs(given["run"], yes)
+        runs_verb.remove_runs(given["run"], yes)
     else:
-        report_verb.clean_runs(given.get("days", ""), yes)
+        runs_verb.clean_runs(given.get("days", ""), yes)
     return 0
 
 

@@ -176,6 +176,8 @@ def test_all_runs_on_a_page_with_scores_of_blends_and_leaderboard(
     assert page.whole() and "0.4321" in page.text and "hillclimb" in page.text
     for figure in ("CV and public score of 2 submissions", "pseudo-label rounds", "correlation"):
         assert figure in page.text
+    ended = foldwise("report", "run=mix", "gradcam=true")
+    assert (ended.code, "is a blend" in ended.err) == (2, True)
     assert foldwise("report", "run=mix").code == 0
     text = Page(run.report_folder / "report.html").text
     assert "weight of each member" in text and "0.4321 (0.4100 to 0.4500)" in text

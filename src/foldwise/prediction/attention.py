@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from foldwise.containers import JOINED
+from foldwise.errors import FoldwiseError
 from foldwise.images.pack import Look
 from foldwise.images.thumbs import thumb
 from foldwise.models.outputs import outputs
@@ -22,8 +23,8 @@ def attention(run: Run, asked: Sequence[tuple[str, int, int]], side: int) -> lis
     sees it for that class: bright where something speaks for it, dark elsewhere.
 
     In ordinal the class stands for the step to it, in a regression for one of the numbers.
-    ``side``: pixels of the longer side at most. Raises FoldwiseError for networks that are missing
-    or damaged, ValueError for one without maps, UnreadableImage.
+    ``side``: pixels of the longer side at most. Raises FoldwiseError for networks that are missing,
+    damaged or without maps, UnreadableImage.
     """
     config = run.config()
     device = device_of(config)
@@ -38,7 +39,12 @@ def attention(run: Run, asked: Sequence[tuple[str, int, int]], side: int) -> lis
         # In ordinal there is an output for each step up: that to the class, to the first the first.
         steps = len(config.competition.classes) - width
         chosen = [max(asked[n][2] - steps, 0) for n in here]
-        maps = grad_cam(model.network, pixels, torch.tensor(chosen, device=device))
+        try:
+            maps = grad_cam(model.network, pixels, torch.tensor(chosen, device=device))
+        except ValueError as error:
+            raise FoldwiseError(
+                f"no Grad-CAM of model.name={config.model.name}: {error}"
+            ) from error
         for n, heat in zip(here, maps, strict=True):
             shown[n] = lit(asked[n][0], heat, side)
     return [shown[n] for n in range(len(asked))]

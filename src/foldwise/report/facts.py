@@ -11,7 +11,7 @@ from typing import Any
 from foldwise import runview
 from foldwise.compose import flat
 from foldwise.config import NOT_THE_RESULT, PRESETS, Config
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, nearest
 from foldwise.report.text import columns, number
 from foldwise.runs import Run
 
@@ -113,6 +113,19 @@ def all_facts(runs: Sequence[Run]) -> tuple[list[Facts], list[str]]:
         except FoldwiseError as error:
             unreadable.append(str(error))
     return sorted(found, key=_order), unreadable
+
+
+def of_competition(found: Sequence[Facts], competition: str) -> list[Facts]:
+    """Those of a competition, or all. Raises FoldwiseError where there are none."""
+    chosen = [facts for facts in found if competition in ("", facts.competition)]
+    if not chosen:
+        known = sorted({facts.competition for facts in found})
+        what = f" of {competition}" if competition else ""
+        raise FoldwiseError(
+            f"oof/ has no run{what} yet{nearest(competition, known)}: "
+            "./run.sh trains one on the embedded competition"
+        )
+    return chosen
 
 
 def _order(facts: Facts) -> tuple[Any, ...]:
