@@ -242,7 +242,7 @@ def runs(words: list[str]) -> int:
     given = own_keys("runs", words, required=wanted[action])
     from foldwise import runs_verb
 
-    yes = given.get("yes", "false") in ("true", "yes", "1")
+    yes = flag(given, "yes")
     if action == "list":
         runs_verb.list_runs(given.get("competition", ""))
     elif action == "rename":
