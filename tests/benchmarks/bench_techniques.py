@@ -7,18 +7,20 @@ baseline, and the baseline with one thing changed. Each is trained with every se
 in a run store of its own (--home); what is finished there is not trained again. The gain is paired:
 of each seed, the score beside the baseline's with that seed; its spread is the standard error over
 the seeds. Rows of docs/training/techniques.csv are written as they come. Scores do not depend on
-the machine's load, so two of these commands may run at once (--part 0/2 and --part 1/2), each with
-OMP_NUM_THREADS=1.
+the machine's load, so several of these commands may run at once, each with OMP_NUM_THREADS=1: what
+one of them trains the others leave out.
 """
 
 import argparse
 import contextlib
+import fcntl
 import io
 import math
 import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
@@ -31,39 +33,27 @@ from foldwise.training.train import train
 
 KEPT, PAGE = DOCS / "training" / "techniques.csv", DOCS / "training.md"
 BASE = (
-    *("fold=0", "data.fraction=0.2", "train.epochs=10", "train.batch_size=64"),
+    *("fold=0", "data.fraction=0.2", "train.epochs=8", "train.batch_size=64"),
     *("train.eval_every=0", "train.ema=0", "images.size=32", "model.name=small_resnet7x7"),
     *("model.args={width: 0.5}", "model.drop_rate=0", "optimizer.lr=2e-3", "optimizer.clip=0"),
     *("augment.hflip=0.5", "augment.shift=0.1", "schedule.warmup_epochs=0.5"),
 )
-TEACHER = "teacher"
 TECHNIQUES: dict[str, tuple[str, ...]] = {
     "baseline": (),
     "no augmentation": ("augment.hflip=0", "augment.shift=0"),
     "EMA 0.99": ("train.ema=0.99",),
-    "clipping 1": ("optimizer.clip=1",),
     "label smoothing 0.1": ("loss.smoothing=0.1",),
     "focal loss, gamma 2": ("loss.name=focal",),
-    "BCE": ("loss.name=bce",),
-    "MixUp 0.2": ("augment.mixup=0.2",),
     "CutMix 1, half of the batches": ("augment.cutmix=1", "augment.mix_prob=0.5"),
     "cutout": ("augment.cutout=0.5",),
-    "colours and rotation": (
-        *("augment.brightness=0.2", "augment.contrast=0.2", "augment.saturation=0.2"),
-        "augment.rotate=15",
-    ),
     "RandAugment 2": ("augment.randaugment=2",),
     "dropout 0.3": ("model.drop_rate=0.3",),
     "SGD with Nesterov momentum": (
         *("optimizer.name=sgd", "optimizer.lr=0.05", "optimizer.weight_decay=5e-4"),
     ),
     "Lion": ("optimizer.name=lion", "optimizer.lr=3e-4"),
-    "ADOPT": ("optimizer.name=adoptw",),
     "Muon": ("optimizer.name=muon", "optimizer.lr=1e-2"),
     "one-cycle": ("schedule.name=onecycle", "optimizer.lr=4e-3"),
-    "flat, then cosine": ("schedule.name=flat_cosine",),
-    "batches of 32": ("train.batch_size=32", "optimizer.lr=1.4e-3"),
-    "test-time flip": ("tta=flip",),
     "distillation from EMA 0.99": ("distill.run=techniques-EMA-0.99-s{seed}",),
     "EMA, CutMix, smoothing and flip": (
         *("train.ema=0.99", "augment.cutmix=1", "augment.mix_prob=0.5"),
@@ -77,11 +67,23 @@ def run_name(name: str, seed: int) -> str:
     return f"techniques-{kept}-s{seed}"
 
 
+@contextlib.contextmanager
+def claimed(run: str) -> Iterator[bool]:
+    """Whether no other command is at the run; as long as it is ours, it is no other's."""
+    folder = Path(os.environ["FOLDWISE_HOME"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{run}.lock").open("w") as file:
+        free = True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        yield free
+
+
 def measure(folder: Path, name: str, seed: int) -> None:
     """Train a technique with a seed, and keep its score and the seconds that its training took."""
     found, run = Figures(KEPT), run_name(name, seed)
-    if found.have(technique=name, seed=seed):
-        return
     words = [word.replace("{seed}", str(seed)) for word in TECHNIQUES[name]]
     slug = folder.resolve()
     began = time.process_time()
@@ -122,7 +124,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a competition: input/cifar10")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="techniques, by commas, as the table names them")
-    parser.add_argument("--part", default="0/1", help="0/2 and 1/2: two processes share the work")
     parser.add_argument("--home", type=Path, default=Path("techniques"), help="its run store")
     options = parser.parse_args()
     os.environ["FOLDWISE_HOME"] = str(options.home.resolve())
@@ -130,11 +131,11 @@ def main() -> None:
     for name in names:
         if name not in TECHNIQUES:
             parser.error(f"--only {name} is none of {', '.join(TECHNIQUES)}")
-    part, parts = (int(number) for number in options.part.split("/"))
     for seed in range(options.seeds):
-        if seed % parts == part:
-            for name in names:
-                measure(options.folder, name, seed)
+        for name in names:
+            with claimed(run_name(name, seed)) as ours:
+                if ours and not Figures(KEPT).have(technique=name, seed=seed):
+                    measure(options.folder, name, seed)
     into_page(PAGE, {"techniques": table(Figures(KEPT).rows())})
 
 
