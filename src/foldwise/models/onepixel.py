@@ -5,6 +5,7 @@ convolutions of timm's resnet18 at 32 pixels. A CPU's convolution kernels handle
 a time and multiply by the padding; a linear layer over what the kernel sees is one matrix product.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,16 +15,27 @@ class OnePixelConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(batch, in_channels, height, width) -> (batch, out_channels, …), as nn.Conv2d."""
-        if self.groups > 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
+        if self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return super().forward(input)
+        if self.groups > 1 and not torch.is_grad_enabled():  # forward alone it is the fast one
             return super().forward(input)
         vertical = self._window(0, input.shape[2])
         horizontal = self._window(1, input.shape[3])
         if vertical is None or horizontal is None:
             return super().forward(input)
         (rows, height), (columns, width) = vertical, horizontal
-        seen = input[:, :, rows, columns].permute(0, 2, 3, 1).flatten(1)
-        weight = self.weight[:, :, height, width].permute(0, 2, 3, 1).flatten(1)
+        seen, weight = input[:, :, rows, columns], self.weight[:, :, height, width]
+        if self.groups > 1:
+            return self._grouped(seen, weight)[:, :, None, None]
+        seen, weight = (part.permute(0, 2, 3, 1).flatten(1) for part in (seen, weight))
         return functional.linear(seen, weight, self.bias)[:, :, None, None]
+
+    def _grouped(self, seen: Tensor, weight: Tensor) -> Tensor:
+        """A matrix product of each group: (batch, out_channels)."""
+        ours = seen.reshape(len(seen), self.groups, -1).transpose(0, 1)
+        theirs = weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(1, 2)
+        out = (ours @ theirs).transpose(0, 1).flatten(1)
+        return out if self.bias is None else out + self.bias
 
     def _window(self, axis: int, side: int) -> tuple[slice, slice] | None:
         """Where map and kernel meet: a slice of each; None: more than one output pixel."""
