@@ -255,21 +255,25 @@ class Tta:
     space: str = one_of("prob", "logit")  # what is averaged over the views
 
 
+METHODS = ("rank", "vote", "hillclimb", "optimize", "stack")
+POSTS = ("auto", "temperature", "thresholds", "cutoffs", "priors")
+
+
 @dataclass
 class Blend:
     runs: list[str] = field(default_factory=list)  # names, patterns ('exp0*'), NAME:VIEWS, NAME:*
-    members: list[str] = field(default_factory=list)  # their recipe hashes: taken, never said
-    method: str = one_of("mean", "rank", "vote", "hillclimb", "optimize", "stack")
-    space: str = one_of("prob", "logit")  # what is weighted; logit: also what stack learns from
+    members: list[str] = field(default_factory=list)  # their recipes' hashes: taken, never said
+    method: str = one_of("mean", *METHODS)  # how they become one
+    space: str = one_of("prob", "logit")  # what is averaged: mean, hillclimb, optimize
     weights: list[float] = field(default_factory=list)  # one a run ([]: equal): mean, rank, vote
-    metric: str = "auto"  # what is fitted for (auto: the competition's)
-    steps: int = between(50, 1, 10_000)  # largest number of choices of a hill climb
-    stop: float = between(0.5, 0)  # it stops where all further steps gain less standard errors
+    metric: str = "auto"  # what weights are fitted for (auto: the competition's)
+    steps: int = between(50, 1, 10_000)  # of a hill climb, at most
+    stop: float = between(0.5, 0)  # standard errors: it ends where all that follows gains less
     bags: int = between(1, 1, 1000)  # climbs, each over a random half of the runs; 1: over all
     negative: bool = False  # a climb may subtract a run
     learner: str = one_of("logistic", "trees")  # of stack
-    strength: float = between(1.0, 0.0001, 10_000)  # of the logistic stack's penalty
-    post: str = one_of("none", "auto", "temperature", "thresholds", "cutoffs", "priors")  # at last
+    strength: float = between(1.0, 0.0001, 10_000)  # of the penalty of a logistic stack
+    post: str = one_of("none", *POSTS)  # what is fitted at last; auto: what the metric wants
     resident_gb: float = between(1.0, 0)  # predictions of up to this size are kept in memory
 
 

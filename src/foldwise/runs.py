@@ -278,9 +278,7 @@ class Run:
         """A table, or some of its columns. Raises FoldwiseError where it is missing or damaged."""
         return read_table(self.table(fold, name, views), columns)
 
-    def header(
-        self, fold: int | None, name: str, views: str = ""
-    ) -> tuple[list[str], Provenance]:
+    def header(self, fold: int | None, name: str, views: str = "") -> tuple[list[str], Provenance]:
         """The columns and the provenance of a table, read without its rows."""
         return read_header(self.table(fold, name, views))
 

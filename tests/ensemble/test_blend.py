@@ -237,7 +237,7 @@ def test_the_score_without_a_member_is_that_of_the_others(foldwise: Command, hom
     run = blended(foldwise, "all")
     ended = foldwise("blend", "runs=exp00,exp02", "run=others")
     assert ended.code == 0
-    assert run.blend()["members"][1]["without"] == pytest.approx(Run("others").scores()["oof"])
+    assert run.described()["members"][1]["without"] == pytest.approx(Run("others").scores()["oof"])
 
 
 def test_views_of_one_run_average_by_id(foldwise: Command, home: Path) -> None:

@@ -10,7 +10,7 @@ from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.folder import folder_of
 from foldwise.competition.metrics import metric_of
-from foldwise.competition.scores import fold_scores, known, score
+from foldwise.competition.scores import known, oof_scores, score
 from foldwise.competition.submission import write_submission
 from foldwise.config import Blend, Config
 from foldwise.ensemble.checks import Kind, named
@@ -145,7 +145,7 @@ def _scores(members: Members, config: Config, honest: Array, naive: Array) -> di
     settings = config.competition
     metric = metric_of(settings.metric, settings)
     folds = members.known["fold"].to_numpy()
-    found = fold_scores(settings, folds, members.targets, honest.T)
+    found = oof_scores(settings, folds, members.targets, honest.T)
     plain = found["oof"]
     if naive is not honest:
         plain = known(score(metric, settings, members.targets, naive.T))

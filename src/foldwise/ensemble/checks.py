@@ -10,7 +10,7 @@ from foldwise.config import Competition, Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 from foldwise.provenance import Provenance, combined
-from foldwise.runs import Run, known_runs
+from foldwise.runs import Run, every_run
 
 Kind = Literal["oof", "test"]
 ALL = "*"  # of a run's views: the mean of its own tables and of all others
@@ -43,7 +43,7 @@ def named(words: Sequence[str], own: str) -> list[Member]:
         name, _, views = word.partition(":")
         found = [name]
         if any(sign in name for sign in "*?["):
-            known = [other for other in known_runs() if other != own]
+            known = [run.name for run in every_run() if run.name != own]
             found = [other for other in known if fnmatchcase(other, name)]
             if not found:
                 raise FoldwiseError(

@@ -139,7 +139,7 @@ def probability_that_better(one: Run, other: Run) -> float:
     """
     settings = one.config().competition
     metric = metric_of(settings.metric, settings)
-    tables = [run.predictions(None, "oof")[0].set_index("id") for run in (one, other)]
+    tables = [run.oof_table()[0].set_index("id") for run in (one, other)]
     ids = tables[0].index.intersection(tables[1].index)
     columns = prediction_columns(settings)
     targets = targets_of(settings, tables[0].loc[ids])
