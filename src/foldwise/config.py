@@ -268,11 +268,11 @@ class Blend:
     weights: list[float] = field(default_factory=list)  # one a run ([]: equal): mean, rank, vote
     metric: str = "auto"  # what weights are fitted for (auto: the competition's)
     steps: int = between(50, 1, 10_000)  # of a hill climb, at most
-    stop: float = between(0.5, 0)  # standard errors: it ends where all that follows gains less
+    stop: float = between(0.25, 0)  # standard errors: it ends where all that follows gains less
     bags: int = between(1, 1, 1000)  # climbs, each over a random half of the runs; 1: over all
     negative: bool = False  # a climb may subtract a run
     learner: str = one_of("logistic", "trees")  # of stack
-    strength: float = between(1.0, 0.0001, 10_000)  # of the penalty of a logistic stack
+    strength: float = between(10.0, 0.0001, 10_000)  # of the penalty of a logistic stack
     post: str = one_of("none", *POSTS)  # what is fitted at last; auto: what the metric wants
     resident_gb: float = between(1.0, 0)  # predictions of up to this size are kept in memory
 
