@@ -153,12 +153,24 @@ def kernel(words: list[str]) -> int:
 
 def audit(words: list[str]) -> int:
     config = compose.compose(laid_out(words))
-    config.images.missing = "drop"  # they are counted and named, and stop nothing
-    from foldwise.audit.audit import audit
     from foldwise.competition import layout
     from foldwise.competition.folder import place_to_write
     from foldwise.images.decode import threads
 
+    named = [word for word in words if word.startswith("run=")]
+    if named:
+        from foldwise.audit.label_noise import doubt_labels
+        from foldwise.runs import Run
+
+        run = Run(config.run)
+        config = run.config()
+        config.images.missing = "drop"
+        data = layout.load(config)
+        doubt_labels(run, data, place_to_write(data.folder))
+        return 0
+    from foldwise.audit.audit import audit
+
+    config.images.missing = "drop"  # they are counted and named, and stop nothing
     data = layout.load(config)
     print("\n".join(data.said), file=sys.stderr)
     audit(data, place_to_write(data.folder), threads(config.images.workers))
@@ -338,7 +350,11 @@ VERBS = {
             "again": "submit: true: send a version that was sent and scored before",
         },
     ),
-    "audit": Verb("what is wrong with a competition's data", audit, config=True),
+    "audit": Verb(
+        "what is wrong with a competition's data; audit run=NAME: with its labels, by that run",
+        audit,
+        config=True,
+    ),
     "images": Verb(
         "sheets of what the model sees; images pack decodes all images once, images clean "
         "deletes that",
