@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foldwise import tidy
+from foldwise import runview, tidy
 from foldwise.models.build import build_model
 from foldwise.runs import Run
 from helpers import QUICK, Ended
@@ -57,14 +57,16 @@ def test_a_renamed_run_is_the_same_run(
     assert foldwise(*words, "run=old").code == 0
     config = Run("old").config()
     network = build_model(config.model, 3, config.images.size).network
-    assert Run("old").parameters() == sum(p.numel() for p in network.parameters())
+    assert runview.parameters(Run("old")) == sum(p.numel() for p in network.parameters())
     submission = (home / "submissions" / "old.csv").read_bytes()
     log = 'time,competition,run,message\n1,pets,old,"a, old one"\n2,pets,older,old\n'
     (home / "submissions" / "log.csv").write_text(log)
     table = (Run("old").folder / "oof.parquet").read_bytes()
     assert foldwise("report", "run=old").code == 0
+    make_run("student", distill__run="old")
     ended = foldwise("runs", "rename", "run=old", "to=new")
     assert (ended.code, ended.err) == (0, "")
+    assert "student names old in distill.run" in ended.out
     assert "old is now new" in ended.out and "report run=new" in ended.out
     assert not Run("old").folder.exists() and not (home / "submissions" / "old.csv").exists()
     assert Run("new").config().run == "new"

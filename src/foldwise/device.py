@@ -1,8 +1,10 @@
 """The device, its precision, and the seeds."""
 
 import ctypes
+import gc
 import os
 import platform
+import resource
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -71,12 +73,25 @@ def keep_memory() -> None:
     """Memory that is freed stays with the process, where the C library lets us ask for that.
 
     Large blocks would go back to the system at once, which gives them again page by page, zeroed:
-    at 224 pixels that costs more than normalising a batch.
+    at 224 pixels that costs more than normalising a batch. Not where the address space is limited
+    (ulimit -v): what is kept can then not be used for anything else.
     """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return
     ask = getattr(ctypes.CDLL(None), "mallopt", None)
     if ask is not None:
         ask(M_MMAP_MAX, 0)
         ask(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_memory_back(device: torch.device) -> None:
+    """Return what is free to the system, or to the GPU, after it had no more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def seed_for(*key: int) -> int:

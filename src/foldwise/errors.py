@@ -41,7 +41,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether a device or the machine had no memory left (told without importing torch)."""
-    words = ("out of memory", "can't allocate memory", "cannot allocate memory")
+    words = ["out of memory", "can't allocate memory", "cannot allocate memory"]
+    words += ["could not create a primitive", "could not create a memory"]  # oneDNN says it so
     kinds = ("OutOfMemoryError", "MemoryError")
     return type(error).__name__ in kinds or any(word in str(error).lower() for word in words)
 

@@ -1,131 +1,98 @@
-"""`report` and `runs`: what joins the report with the images of a competition."""
+"""`report`: what joins it with the images of a competition, and with the networks."""
 
 import sys
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 
+from foldwise import runview
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, UsageError, nearest
+from foldwise.errors import FoldwiseError, UsageError
 from foldwise.files import shown
-from foldwise.report.facts import Facts, all_facts, table
+from foldwise.report.analysis import row_facts
+from foldwise.report.facts import all_facts, of_competition
+from foldwise.report.overview import report_competition
+from foldwise.report.predictions import Predictions
+from foldwise.report.report import report_run
+from foldwise.report.sheets import Look, Tile, caption, rival_classes
+from foldwise.report.style import INK, clipped
 from foldwise.runs import Run, every_run
-from foldwise.tidy import (
-    agreed,
-    delete,
-    leftovers,
-    megabytes,
-    named,
-    refuse_training,
-    rename,
-    table_of,
-)
+from foldwise.tidy import named
 
 SIDE = 224  # pixels of the longer side of an image on a sheet
-Look = Callable[[str], np.ndarray | None]
 
 
-def report(run: str, runs: str, competition: str) -> None:
+def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None:
     """The page of one run, or one page a competition with all its runs."""
     if run:
-        from foldwise.report.report import report_run
-
         one = Run(run)
-        look, others = images_of(one.config())
-        print(f"{shown(report_run(one, look, others))}: open it in a browser")
+        if gradcam and runview.blend(one):
+            raise UsageError(
+                f"{run} is a blend, which has no network of its own: leave gradcam=true out, or "
+                "name one of its members"
+            )
+        files, others = files_of(one.config())
+        attend = partial(attended, one, files) if gradcam else None
+        print(f"{shown(report_run(one, look_in(files), others, attend))}: open it in a browser")
         return
-    from foldwise.report.overview import report_competition
-
     found, unreadable = all_facts(named(runs) if runs else every_run())
     chosen = of_competition(found, competition)
     for name in dict.fromkeys(facts.competition for facts in chosen):
         listed = [facts for facts in chosen if facts.competition == name]
-        look, _ = images_of(listed[0].config)
-        path = report_competition(name, listed, unreadable, look)
+        files, _ = files_of(listed[0].config)
+        path = report_competition(name, listed, unreadable, look_in(files))
         print(f"{shown(path)}: {len(listed)} runs; open it in a browser")
 
 
-def of_competition(found: list[Facts], competition: str) -> list[Facts]:
-    """Those of a competition, or all. Raises FoldwiseError where there are none."""
-    chosen = [facts for facts in found if competition in ("", facts.competition)]
-    if not chosen:
-        known = sorted({facts.competition for facts in found})
-        what = f" of {competition}" if competition else ""
-        raise FoldwiseError(
-            f"oof/ has no run{what} yet{nearest(competition, known)}: "
-            "./run.sh trains one on the embedded competition"
-        )
-    return chosen
-
-
-def images_of(config: Config) -> tuple[Look, pd.DataFrame | None]:
-    """What gives the image of a train id, and the train table's other columns by id.
+def files_of(config: Config) -> tuple[dict[str, str], pd.DataFrame | None]:
+    """The image file of each train id, and the train table's other columns by id.
 
     Where the competition is not there, or no longer fits, a line says so and there are none.
     """
     from foldwise.competition import layout
-    from foldwise.images.thumbs import thumb
 
     config.images.missing = "drop"
     try:
         data = layout.load(config)
     except FoldwiseError as error:
         print(f"no images and no slices: {error}", file=sys.stderr)
-        return (lambda _: None), None
+        return {}, None
     files = dict(zip(data.train["id"], data.train["file"], strict=True))
+    return files, None if data.others is None else data.others.set_index(data.train["id"])
+
+
+def look_in(files: dict[str, str]) -> Look:
+    """What gives the image of an id; None where there is none, or it does not decode."""
+    from foldwise.images.thumbs import thumb
 
     @lru_cache(maxsize=512)
     def look(name: str) -> np.ndarray | None:
         return thumb(files[name], SIDE) if files.get(name) else None
 
-    others = None if data.others is None else data.others.set_index(data.train["id"])
-    return look, others
+    return look
 
 
-def list_runs(competition: str) -> None:
-    """The table of runs in the terminal."""
-    found, unreadable = all_facts(every_run())
-    chosen = of_competition(found, competition)
-    print("\n".join([*table(chosen), *unreadable]))
-    print(f"\n{len(chosen)} runs, {megabytes(sum(facts.size for facts in chosen))} in oof/")
+def attended(
+    run: Run, files: dict[str, str], predictions: Predictions, rows: Sequence[int]
+) -> list[list[Tile]]:
+    """Each row's image, and the same lit by what speaks for the classes that matter there."""
+    from foldwise.prediction.attention import attention
 
-
-def rename_run(run: str, to: str) -> None:
-    print("\n".join(rename(Run(run), to)))
-
-
-def remove_runs(names: str, yes: bool) -> None:
-    """Delete runs, after asking. Submissions stay."""
-    runs = named(names)
-    for run in runs:
-        refuse_training(run)
-    size = sum(run.size() for run in runs)
-    for run in runs:
-        print(f"{megabytes(run.size())}  {shown(run.folder)}: folds {run.finished() or 'none'}")
-    if agreed(f"delete {len(runs)} runs, {megabytes(size)}?", yes):
-        for run in runs:
-            delete(run.folder)
-        print(f"{len(runs)} runs deleted, {megabytes(size)} freed")
-    else:
-        print("nothing is deleted")
-
-
-def clean_runs(days: str, yes: bool) -> None:
-    """Delete what nobody needs any more, after asking."""
-    try:
-        found = leftovers(float(days or 7))
-    except ValueError as error:
-        raise UsageError(f"days={days} is no number: say how old, as in days=7") from error
-    if not found:
-        print("nothing to clean")
-        return
-    print("\n".join(table_of(found)))
-    size = sum(one.size for one in found)
-    if agreed(f"delete these {len(found)}, {megabytes(size)}?", yes):
-        for one in found:
-            delete(one.path)
-        print(f"{megabytes(size)} freed")
-    else:
-        print("nothing is deleted")
+    images = {row: look_in(files)(predictions.ids[row]) for row in rows}
+    there = [row for row in rows if images[row] is not None]
+    asked = [
+        (files[predictions.ids[row]], int(predictions.fold[row]), place)
+        for row in there
+        for place in rival_classes(predictions, row)
+    ]
+    lit = iter(attention(run, asked, SIDE))
+    strips = []
+    for row in there:
+        words, colour = caption(row_facts(predictions, row))
+        strip: list[Tile] = [(images[row], words, colour)]
+        for place in rival_classes(predictions, row):
+            strip.append((next(lit), f"for {clipped(predictions.classes[place])}", INK))
+        strips.append(strip)
+    return strips

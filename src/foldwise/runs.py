@@ -5,7 +5,6 @@ import fcntl
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,6 @@ from foldwise.provenance import (
 # What is written last, and so marks a finished fold: a network, or the parameters of a blend.
 MODEL, BLEND = "model.safetensors", "blend.json"
 TRAINED = ("last.ckpt", MODEL)
-NOT_LEARNED = re.compile(r"running_(mean|var)$|num_batches_tracked$|^target_(mean|std)$")
 
 
 def every_run() -> list["Run"]:
@@ -158,13 +156,6 @@ class Run:
         """Folds with a folder, whatever is in it."""
         names = (p.name.removeprefix("fold") for p in self.folder.glob("fold*") if p.is_dir())
         return sorted(int(name) for name in names if name.isdigit())
-
-    def environment(self) -> dict[str, Any]:
-        """environment.json, or nothing where it is missing or damaged."""
-        try:
-            return dict(read_json(self.folder / "environment.json"))
-        except (FoldwiseError, TypeError, ValueError):
-            return {}
 
     def started(self) -> list[int]:
         """Folds with anything trained on disk, finished or not, and those in training now."""
@@ -301,27 +292,6 @@ class Run:
             return pd.read_csv(self.fold_folder(fold) / "metrics.csv")
         except (OSError, ValueError):
             return None
-
-    def logged(self, fold: int) -> pd.DataFrame | None:
-        """metrics.csv; of a fold that has none yet, what its train.log says of each epoch."""
-        metrics = self.metrics(fold)
-        if metrics is not None:
-            return metrics
-        epochs = {}
-        for line in self.log_end(fold, 10_000):
-            if match := re.search(r"fold \d+, epoch (\d+)/\d+: (.*), lr (\S+),", line):
-                words = [f"lr {match[3]}", *match[2].split(", ")]
-                epochs[int(match[1])] = {k: float(v) for k, v in (word.split() for word in words)}
-        rows = [{"epoch": epoch, **values} for epoch, values in sorted(epochs.items())]
-        return pd.DataFrame(rows) if rows else None
-
-    def log_end(self, fold: int, lines: int) -> list[str]:
-        """The last lines of train.log."""
-        try:
-            text = (self.fold_folder(fold) / "train.log").read_text("utf-8", errors="replace")
-        except OSError:
-            return []
-        return text.splitlines()[-lines:]
 
     def provenance(self, fold: int) -> Provenance:
         """Of a finished fold, read without its table."""
@@ -467,45 +437,6 @@ class Run:
 
     def scores(self) -> Any:
         return read_json(self.folder / "scores.json")
-
-    def facts(self) -> dict[str, Any]:
-        """scores.json, or nothing where it is missing or damaged."""
-        try:
-            return dict(self.scores())
-        except (FoldwiseError, TypeError, ValueError):
-            return {}
-
-    def described(self) -> dict[str, Any]:
-        """What a blend says of its members; nothing for another run, or where it is damaged."""
-        try:
-            return dict(read_json(self.folder / BLEND))
-        except (FoldwiseError, TypeError, ValueError):
-            return {}
-
-    def date(self) -> float:
-        """When the run last changed what it found: seconds since the epoch."""
-        files = [self.folder / "scores.json", self.config_file]
-        return max((f.stat().st_mtime for f in files if f.is_file()), default=0.0)
-
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-
-    def parameters(self) -> int | None:
-        """The numbers that a fold's model has learned, as its file's header says; None without.
-
-        Of what is not learned only a batch normalisation's running statistics, a regression's scale
-        and counters are known, by their names.
-        """
-        for fold in self.finished():
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                with (self.fold_folder(fold) / "model.safetensors").open("rb") as file:
-                    size = int.from_bytes(file.read(8), "little")
-                    header = json.loads(file.read(size))
-                header.pop("__metadata__", None)
-                learned = [t for name, t in header.items() if not NOT_LEARNED.search(name)]
-                return sum(int(np.prod(tensor["shape"])) for tensor in learned)
-        return None
 
     def test_table(self) -> tuple[pd.DataFrame, Provenance]:
         """The run's test probabilities: the mean over its folds."""

@@ -1,5 +1,6 @@
 """Keeping oof/ in order: renaming, removing and cleaning runs."""
 
+import contextlib
 import csv
 import io
 import os
@@ -43,7 +44,18 @@ def rename(run: Run, to: str) -> list[str]:
     if new.report_folder.exists():
         shutil.rmtree(new.report_folder)
         said.append(f"its report had the old name in it: ./run.sh report run={to}")
-    return said
+    return said + [f"{other} names {run.name} in {key}" for other, key in _naming(run.name)]
+
+
+def _naming(name: str) -> list[tuple[str, str]]:
+    """Which runs say this name in which setting: of a teacher, of a blend's members."""
+    found = []
+    for run in every_run():
+        with contextlib.suppress(FoldwiseError):
+            for key, value in compose.flat(run.config()).items():
+                if key != "run" and (value == name or (isinstance(value, list) and name in value)):
+                    found.append((run.name, key))
+    return found
 
 
 def _submission(name: str) -> Path:

@@ -235,7 +235,11 @@ def report(words: list[str]) -> int:
     given = own_keys("report", words)
     from foldwise.report_verb import report
 
-    report(given.get("run", ""), given.get("runs", ""), given.get("competition", ""))
+    gradcam = flag(given, "gradcam")
+    if gradcam and not given.get("run"):
+        raise UsageError("gradcam=true wants a run: say run=NAME too")
+    run, runs, competition = (given.get(key, "") for key in ("run", "runs", "competition"))
+    report(run, runs, competition, gradcam)
     return 0
 
 
@@ -248,17 +252,17 @@ def runs(words: list[str]) -> int:
             f"{nearest(action, wanted)}"
         )
     given = own_keys("runs", words, required=wanted[action])
-    from foldwise import report_verb
+    from foldwise import runs_verb
 
-    yes = given.get("yes", "false") in ("true", "yes", "1")
+    yes = flag(given, "yes")
     if action == "list":
-        report_verb.list_runs(given.get("competition", ""))
+        runs_verb.list_runs(given.get("competition", ""))
     elif action == "rename":
-        report_verb.rename_run(given["run"], given["to"])
+        runs_verb.rename_run(given["run"], given["to"])
     elif action == "remove":
-        report_verb.remove_runs(given["run"], yes)
+        runs_verb.remove_runs(given["run"], yes)
     else:
-        report_verb.clean_runs(given.get("days", ""), yes)
+        runs_verb.clean_runs(given.get("days", ""), yes)
     return 0
 
 
@@ -384,6 +388,7 @@ VERBS = {
             "run": "the run (left out: all runs, a page a competition)",
             "runs": "these runs alone: a,b or 'exp*'",
             "competition": "only this competition's runs",
+            "gradcam": "true: where the networks of run look, too, in its worst mistakes",
         },
     ),
     "runs": Verb(

@@ -120,7 +120,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         files = enlarged(options.flowers, options.folder or Path(temporary))
         table = compared(files, options.rounds, options.seconds)
-    known = versions("torchvision", "opencv", "pillow", "kornia_rs", "tensorflow")
+    known = versions("torchvision", "opencv", "pillow", "kornia_rs", "tensorflow", "tensorflow_cpu")
     text = f"{machine(CPU)}; {known}.\n\n{table}"
     print(text)
     if options.page:

@@ -523,7 +523,7 @@ def test_absent_folder(place, settings):
         FoldwiseError, match="no folder input/cifar; did you mean 'cifar10'"
     ) as caught:
         load(settings(competition__slug="cifar"))
-    assert "./run.sh download competition=cifar from=FILE.zip" in str(caught.value)
+    assert "./run.sh download competition=cifar (from=FILE.zip" in str(caught.value)
     with pytest.raises(FoldwiseError, match="there is no folder data/cifar: get it with"):
         load(settings(competition__slug="./data/cifar"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise import compose
+from foldwise import compose, runview
 from foldwise.competition import metrics
 from foldwise.provenance import prediction_columns, targets_of, write_table
 from foldwise.runs import Run
@@ -237,7 +237,9 @@ def test_the_score_without_a_member_is_that_of_the_others(foldwise: Command, hom
     run = blended(foldwise, "all")
     ended = foldwise("blend", "runs=exp00,exp02", "run=others")
     assert ended.code == 0
-    assert run.described()["members"][1]["without"] == pytest.approx(Run("others").scores()["oof"])
+    assert runview.blend(run)["members"][1]["without"] == pytest.approx(
+        Run("others").scores()["oof"]
+    )
 
 
 def test_views_of_one_run_average_by_id(foldwise: Command, home: Path) -> None:

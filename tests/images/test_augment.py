@@ -104,11 +104,12 @@ def test_flips_and_shifts_give_the_bytes_that_they_always_gave(settings: Augment
     [{"vflip": 0.5}, {"hflip": 0.5, "shift": 0.2}, {"rotate90": 0.7, "downscale": 0.5}],
 )
 def test_a_processor_moves_pixels_as_tensors_are_moved(
-    settings: dict[str, float], channels: int, border: str
+    settings: dict[str, float], channels: int, border: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = torch.randint(0, 256, (3000, 12, 12, channels), dtype=torch.uint8)  # > 32767 rows
+    monkeypatch.setattr(processor, "ROWS", 300)  # of an image, to OpenCV: 2**15 and more
+    images = torch.randint(0, 256, (20, 120, 120, channels), dtype=torch.uint8)
     asked = Augment(**{"shift": 0.0, **settings}, border=border)  # type: ignore[arg-type]
-    moves = geometry.draw_moves(asked, 3000, 12, 12, images.device)
+    moves = geometry.draw_moves(asked, 20, 120, 120, images.device)
     wanted = geometry.move(images, moves, border)
     assert torch.equal(processor.moved(images, moves, border), wanted)
     assert not torch.equal(wanted, images)
@@ -231,10 +232,12 @@ def test_the_seed_decides_everything(size: int) -> None:
     assert torch.equal(images, smooth(6, size, 3))  # and the originals are as they were
 
 
-def test_normalisation_gives_the_bytes_that_it_always_gave() -> None:
+@pytest.mark.parametrize("size", [10, 80])
+def test_normalisation_gives_the_bytes_that_it_always_gave(size: int) -> None:
+    images = torch.randint(0, 256, (20, size, 80, 3), dtype=torch.uint8)
     normalize = Normalize([0.1, 0.5, 0.9], [0.2, 0.3, 0.4], torch.device("cpu"), True)
-    plain = IMAGES.float().mul_(normalize.scale).add_(normalize.offset).permute(0, 3, 1, 2)
-    assert torch.equal(normalize(IMAGES), plain)
+    plain = images.float().mul_(normalize.scale).add_(normalize.offset).permute(0, 3, 1, 2)
+    assert torch.equal(normalize(images), plain)
 
 
 def test_normalisation_undone_gives_the_image_back() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.images.parallel import PIECE, in_threads
+from foldwise.images.parallel import LARGE, PIECE, in_threads
 
 
 @pytest.fixture(params=[1, 3])
@@ -18,7 +18,7 @@ def threads(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 1000])
-@pytest.mark.parametrize("each", [1, PIECE // 3, 2 * PIECE])
+@pytest.mark.parametrize("each", [1, PIECE // 3, 2 * PIECE])  # bytes
 def test_every_image_is_worked_on_once(threads: int, count: int, each: int) -> None:
     seen = np.zeros(count, int)
 
@@ -33,7 +33,7 @@ def test_every_image_is_worked_on_once(threads: int, count: int, each: int) -> N
 
 def test_small_images_stay_in_the_thread_that_asks(threads: int) -> None:
     names = set()
-    in_threads(lambda some: names.add(threading.current_thread().name), 9, PIECE // 2, least=PIECE)
+    in_threads(lambda some: names.add(threading.current_thread().name), 10**6, LARGE - 1)
     assert names == {threading.current_thread().name}
 
 

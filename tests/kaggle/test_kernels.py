@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import re
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +42,6 @@ def one(server: Server, pets: Path) -> Run:
     for fold in (0, 1):
         run.fold_folder(fold).mkdir()
         run.model_file(fold).write_bytes(bytes([fold]) * 1000)
-        run.table(fold, "oof").write_bytes(b"a table")
     server.kaggle.leaves = lambda source: leaves(run, source)
     return run
 
@@ -143,6 +144,16 @@ def test_never_ends_and_is_waited_for_again(
     server.kaggle.session_ends = ""
     found = server.kaggle.kernels["ann/foldwise-one-infer"]
     server.kaggle.run(found, found.sessions[0])
+    ended = foldwise(*INFER)
+    assert ended.code == 0 and "was pushed before as version 1" in ended.err
+    assert versions(server) == 1
+
+
+def test_killed_while_it_is_pushed(
+    server: Server, one: Run, foldwise: Callable[..., Ended]
+) -> None:
+    server.fault("SaveKernel", then=lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert foldwise(*INFER).code == 130
     ended = foldwise(*INFER)
     assert ended.code == 0 and "was pushed before as version 1" in ended.err
     assert versions(server) == 1

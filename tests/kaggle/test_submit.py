@@ -1,7 +1,9 @@
 """A submission is sent once, whatever the network does, and its score is written down."""
 
 import csv
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -110,6 +112,17 @@ def test_the_network_goes_before_it_is_sent(
     server.faults.clear()
     assert foldwise(*WORDS).code == 0
     assert len(server.kaggle.submissions) == 1 and len(rows(home)) == 1
+
+
+@pytest.mark.parametrize("where", ["upload", "CreateSubmission", "ListSubmissions"])
+def test_killed_on_the_way(
+    server: Server, one: None, foldwise: Callable[..., Ended], home: Path, where: str
+) -> None:
+    server.fault(where, then=lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert foldwise(*WORDS).code == 130
+    assert foldwise(*WORDS).code == 0
+    assert len(server.kaggle.submissions) == 1
+    assert [row["status"] for row in rows(home)] == ["complete"]
 
 
 @pytest.mark.parametrize("where", ["GetSubmissionLimits", "StartSubmissionUpload", "upload"])

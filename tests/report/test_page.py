@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise import runview
 from foldwise.runs import Run
 from helpers import CLONE, QUICK, Ended, write_competition
 from report.made import HARD, make_run
@@ -112,7 +113,7 @@ def test_a_run_in_training_shows_where_it_is(foldwise: Callable[..., Ended], hom
             )
         assert foldwise("report", "run=r").code == 0
         assert "training fold 2" in foldwise("runs").out
-        history = run.logged(2)
+        history = runview.epochs(run, 2)
     assert history is not None and history["train_loss"].tolist() == [1.0, 0.5]
     assert history["lr"].tolist() == [0.001, 0.001]
     page = Page(run.report_folder / "report.html")
@@ -138,14 +139,16 @@ def test_a_real_run_shows_its_images_and_slices(foldwise: Callable[..., Ended], 
     words = ("competition=pets", "images.missing=drop", *QUICK, "run=r")
     assert foldwise(*words, "fold=0..1").code == 0
     assert foldwise(*words, "run=s", "fold=1..2", "seed=3").code == 0
-    ended = foldwise("report", "run=r")
+    ended = foldwise("report", "run=r", "gradcam=true")
     assert (ended.code, ended.err) == (0, "")
+    assert (Run("r").report_folder / "gradcam.png").stat().st_size > 10_000
     page = Page(Run("r").report_folder / "report.html")
     assert page.whole() and sum(one.startswith("data:image/png") for one in page.fetched) >= 20
     slices = json.loads((Run("r").report_folder / "analysis.json").read_text())["slices"]
     assert {(one["column"], one["value"]) for one in slices} == {
         ("source", "web"), ("source", "camera"),
     }  # fmt: skip
+    assert "Where it looks" in page.text
     assert {"predictions.png", "mistakes.png"} <= {p.name for p in Run("r").report_folder.iterdir()}
     assert foldwise("report", "competition=pets").code == 0
     page = Page(home / "oof" / "pets.html")
@@ -173,6 +176,8 @@ def test_all_runs_on_a_page_with_scores_of_blends_and_leaderboard(
     assert page.whole() and "0.4321" in page.text and "hillclimb" in page.text
     for figure in ("CV and public score of 2 submissions", "pseudo-label rounds", "correlation"):
         assert figure in page.text
+    ended = foldwise("report", "run=mix", "gradcam=true")
+    assert (ended.code, "is a blend" in ended.err) == (2, True)
     assert foldwise("report", "run=mix").code == 0
     text = Page(run.report_folder / "report.html").text
     assert "weight of each member" in text and "0.4321 (0.4100 to 0.4500)" in text
@@ -196,6 +201,7 @@ def test_errors_name_what_is_there(foldwise: Callable[..., Ended], home: Path) -
     make_run("rainbow")
     ended = foldwise("report", "run=rainbo")
     assert (ended.code, "did you mean 'rainbow'" in ended.err) == (1, True)
+    assert foldwise("report", "gradcam=true").code == 2
     ended = foldwise("report", "competition=mad")
     assert (ended.code, "did you mean 'made'" in ended.err) == (1, True)
     ended = foldwise("report", "runs=r*,nothing")

@@ -66,5 +66,5 @@ def existing_folder(slug: str) -> Path:
     names = [entry.name for entry in beside.iterdir() if entry.is_dir()] if beside.is_dir() else []
     raise FoldwiseError(
         f"there is no folder {shown(folder)}{nearest(folder.name, names) or ':'} "
-        f"get it with ./run.sh download competition={slug_of(slug)} from=FILE.zip"
+        f"get it with ./run.sh download competition={slug_of(slug)} (from=FILE.zip: from a zip)"
     )

@@ -14,7 +14,7 @@ from foldwise.config import Augment
 from foldwise.images import colour, geometry, processor
 from foldwise.images.draw import Draw, draw
 from foldwise.images.load import to_device
-from foldwise.images.parallel import in_threads
+from foldwise.images.parallel import LARGE, in_threads
 
 
 class Normalize:
@@ -36,7 +36,8 @@ class Normalize:
 
     def __call__(self, images: Tensor) -> Tensor:
         images = to_device(images, self.scale.device)
-        if self.tables is not None and images.dtype == torch.uint8:
+        large = images[0].numel() >= LARGE
+        if self.tables is not None and images.dtype == torch.uint8 and large:
             pixels = self._looked_up(images.contiguous(), self.tables)
         elif images.stride(3) == 1:  # a line at a time is 5 times as fast as three numbers
             batch, height, width, channels = images.shape
@@ -49,7 +50,7 @@ class Normalize:
         return pixels.permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
     def _looked_up(self, images: Tensor, tables: np.ndarray) -> Tensor:
-        """float32 of the same shape. A look-up is one pass, and its bytes are arithmetic's."""
+        """float32 of the same shape: one pass, in our own threads, and the same bytes."""
         pixels = torch.empty(images.shape)
         source, result, lines = images.numpy(), pixels.numpy(), (-1, *images.shape[2:])
 

@@ -11,15 +11,15 @@ from functools import cache
 import torch
 
 PIECE = 2**20  # bytes that are worked on at a time: these stay in a processor's cache
+LARGE = 64 * 64 * 3  # bytes of an image; below that, sharing costs more than what is shared
 
 
-def in_threads(work: Callable[[slice], None], count: int, each: int, least: int = 1) -> None:
+def in_threads(work: Callable[[slice], None], count: int, each: int) -> None:
     """Calls ``work`` with slices that are ``count`` images of ``each`` bytes together.
 
-    By as many threads as torch has, this one among them; alone where an image has fewer than
-    ``least`` bytes (where it takes calls for every image, these cost more than what they do).
+    By as many threads as torch has, this one among them; alone where the images are small.
     """
-    threads = torch.get_num_threads() if each >= least else 1
+    threads = torch.get_num_threads() if each >= LARGE else 1
     pieces = max(min(threads, count), -(-count * each // PIECE))
     size = -(-count // pieces) if count else 1
     slices = iter([slice(n, min(n + size, count)) for n in range(0, count, size)])

@@ -14,15 +14,14 @@ from torch import Tensor
 from foldwise.config import Augment
 from foldwise.images import colour
 from foldwise.images.draw import Draw
-from foldwise.images.geometry import Moves, blackened, sources
-from foldwise.images.parallel import in_threads
+from foldwise.images.geometry import Moves, blackened, move, sources
+from foldwise.images.parallel import LARGE, in_threads
 
 BORDERS = {
     "edge": cv2.BORDER_REPLICATE,
     "reflect": cv2.BORDER_REFLECT,
     "black": cv2.BORDER_CONSTANT,
 }
-PARALLEL_FROM = 64 * 64 * 3  # bytes an image: below that, calls cost more than what they do
 # OpenCV 5 samples four channels in half the time of three, and gives the same bytes; the pixels
 # from which that is more than what the fourth one costs. OpenCV 4 takes the same time for both.
 FOUR_FROM = 48 * 48 if int(cv2.__version__.split(".")[0]) >= 5 else math.inf
@@ -31,9 +30,9 @@ ROWS = 2**15 - 1  # of an image, the most that OpenCV can name
 
 def moved(images: Tensor, moves: Moves, border: str) -> Tensor:
     """`geometry.move`: many images are one tall one, whose pixels are named by row and column."""
-    if moves.rows is None and moves.columns is None:
-        return images
     batch, height, width, channels = images.shape
+    if moves.columns is None or height * width * channels < LARGE:
+        return move(images, moves, border)
     rows, columns = sources(moves, images.shape, images.device)
     down, along = rows.int().numpy() << 16, columns.int().numpy()  # a row above, a column below
     if moves.turned is not None:  # in a transposed image these have changed places
@@ -43,7 +42,7 @@ def moved(images: Tensor, moves: Moves, border: str) -> Tensor:
     source, target = images.contiguous().numpy(), result.numpy()
     at_once, nothing = ROWS // height, np.empty(0, np.uint16)
 
-    def move(some: slice) -> None:
+    def remap(some: slice) -> None:
         for start in range(some.start, some.stop, at_once):
             part = slice(start, min(start + at_once, some.stop))
             first = np.arange(part.stop - start, dtype=np.int32)[:, None] * (height << 16)
@@ -52,7 +51,7 @@ def moved(images: Tensor, moves: Moves, border: str) -> Tensor:
             many, into = source[part].reshape(tall), target[part].reshape(tall)
             cv2.remap(many, pairs, nothing, cv2.INTER_NEAREST, into)
 
-    in_threads(move, batch, height * width * channels)
+    in_threads(remap, batch, height * width * channels)
     return blackened(result, moves) if border == "black" else result
 
 
@@ -67,7 +66,7 @@ def changed(images: Tensor, drawn: Draw, settings: Augment, field: Tensor | None
     source = images.unflatten(3, (-1, step)).permute(0, 3, 1, 2, 4).contiguous()
     result = torch.empty_like(source)
     job = _Job(source.numpy(), result.numpy(), drawn, settings, field)
-    in_threads(job.change, len(images), images[0].numel(), least=PARALLEL_FROM)
+    in_threads(job.change, len(images), images[0].numel())
     return result.permute(0, 2, 3, 1, 4).flatten(3)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from foldwise.competition.layout import CompetitionData
@@ -80,7 +81,7 @@ def _other(name: str, turn: int) -> str:
     return f"{path.stem}x{turn}{path.suffix}"
 
 
-def _numbers(names: list[str]):  # type: ignore[no-untyped-def]
+def _numbers(names: list[str]) -> Iterator[str] | None:
     """Ids that go on where numbers end; None where ids are no numbers."""
     if not all(re.fullmatch(r"\d+", name) for name in names):
         return None

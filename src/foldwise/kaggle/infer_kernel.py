@@ -1,6 +1,7 @@
 """`kernel infer` and `kernel submit`: a run predicts in a kernel, as code competitions want it."""
 
 import copy
+import hashlib
 import math
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from foldwise.competition import layout
 from foldwise.competition.folder import slug_of
 from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, first_few
+from foldwise.errors import FoldwiseError
 from foldwise.files import home, read_json, shown, write_text
 from foldwise.kaggle import dataset
 from foldwise.kaggle.client import connect
@@ -33,6 +34,7 @@ from foldwise.provenance import prediction_columns
 from foldwise.runs import Run
 
 TOLERANCE = 0.02  # by which a probability may differ there: other chips, other precisions
+NOT_SUBMITTED = "nothing is submitted: train a run that has more to say"
 ABOUT = """\
 # {run}: inference
 
@@ -90,7 +92,7 @@ def infer(run: Run, competition: str, terms: Terms) -> str:
     output = kernel.folder / "output"
     fetch_output(kaggle, pushed, output)
     line = compare(run, config, output)
-    check(config, data, output / "submission.csv")
+    check(config, data, output / "submission.csv", advice=NOT_SUBMITTED)
     mark(kernel.folder, pushed, state="checked", output=digest(output / "submission.csv"))
     return f"{line}; ./run.sh kernel submit run={run.name} submits version {pushed.version}"
 
@@ -111,8 +113,9 @@ def submit(run: Run, competition: str, message: str, again: bool, minutes: float
     slug = competition or read_json(folder / "kernel-metadata.json")["competition_sources"][0]
     score = cv(run.scores())
     said = message or f"{run.name}, CV {score}"
-    recipe = compose.recipe_hash(config)
-    sending = Sending(slug, run.name, pushed.output, recipe, score, said)
+    # No file is sent: what must not go twice is this version, whatever its public rows say.
+    version = hashlib.sha256(f"{pushed.ref} {pushed.version} {pushed.output}".encode()).hexdigest()
+    sending = Sending(slug, run.name, version, compose.recipe_hash(config), score, said)
     return scored(submit_kernel(connect(), pushed.ref, pushed.version, sending, again, minutes))
 
 
@@ -155,7 +158,7 @@ def _here(
     run_here(kernel, known, working, terms.hours, terms.memory)
     check_output(working, archive)
     line = compare(run, config, working)
-    check(config, data, working / "submission.csv")
+    check(config, data, working / "submission.csv", advice=NOT_SUBMITTED)
     with tempfile.TemporaryDirectory() as temporary:
         larger = Path(temporary) / kernel.competition
         larger.mkdir()
@@ -168,27 +171,22 @@ def _here(
         run_here(kernel, hidden, working, terms.hours, terms.memory, rerun=True)
         check_output(working, archive)
         config.competition.slug, config.images.missing = str(larger), "drop"
-        check(config, layout.load(config), working / "submission.csv")
+        check(config, layout.load(config), working / "submission.csv", advice=NOT_SUBMITTED)
     return f"{line}; a test set {TIMES} times as large, with a broken image, gives a submission too"
 
 
 def _weights(
     run: Run, config: Config, slug: str, folds: list[int], folder: Path
 ) -> dict[str, Path]:
-    """The files of the data set: networks, what vouches for them, and the recipe without paths."""
+    """The files of the data set: the networks, and the recipe without paths."""
     there = copy.deepcopy(config)
     there.competition.slug, there.config, there.run = slug, "default", run.name
     there.images.pack, there.images.workers, there.train.device = "auto", 0, "auto"
     there.model.weights = ""  # they are in the networks
     write_text(folder / "config.yaml", compose.to_yaml(there))
     files = {"config.yaml": folder / "config.yaml"}
-    for fold in folds:
-        for path in (run.model_file(fold), run.table(fold, "oof")):
-            files[flat_name(path.relative_to(run.folder))] = path
-    missing = [shown(path) for path in files.values() if not path.is_file()]
-    if missing:
-        raise FoldwiseError(f"{first_few(missing)} is missing: train that fold again")
-    return files
+    paths = [run.model_file(fold) for fold in folds]
+    return files | {flat_name(path.relative_to(run.folder)): path for path in paths}
 
 
 def _cells(run: Run, config: Config, slug: str, marker: str, count: int) -> list[Cell]:

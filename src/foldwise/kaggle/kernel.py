@@ -137,7 +137,10 @@ def write_kernel(kernel: Kernel, package: Package, cells: list[Cell]) -> str:
 
 @dataclass(frozen=True)
 class Push:
-    """What kernels/<name>/pushed.json says. state: pushed, failed, collected or checked."""
+    """What kernels/<name>/pushed.json says.
+
+    state: pushing (version is the one before), pushed, failed, collected or checked.
+    """
 
     ref: str
     version: int

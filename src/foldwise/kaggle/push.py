@@ -34,12 +34,17 @@ def push(kaggle: Kaggle, kernel: Kernel, archive: str, seconds: float) -> Push:
     """
     source = hashlib.sha256(kernel.code_file.read_bytes()).hexdigest()
     source = hashlib.sha256(f"{source}{json.dumps(kernel.metadata())}".encode()).hexdigest()
-    last = read_push(kernel.folder)
-    if last and last.source == source and last.ref == kernel.ref and last.state == "pushed":
-        print(f"{last.ref} was pushed before as version {last.version}", file=sys.stderr)
-        return last
-    version = _pushed_once(kaggle, kernel, seconds)
-    made = Push(kernel.ref, version, source, archive)
+    last, newest = read_push(kernel.folder), _version(kaggle, kernel.ref)
+    if last and last.source == source and last.ref == kernel.ref:
+        if last.state == "pushing" and newest > last.version:  # killed before the answer came
+            last = mark(kernel.folder, dataclasses.replace(last, version=newest), state="pushed")
+        if last.state == "pushed":
+            print(f"{last.ref} was pushed before as version {last.version}", file=sys.stderr)
+            return last
+    made = Push(kernel.ref, newest, source, archive, state="pushing")
+    write_push(kernel.folder, made)
+    version = _pushed_once(kaggle, kernel, newest, seconds)
+    made = dataclasses.replace(made, version=version, state="pushed")
     write_push(kernel.folder, made)
     print(f"pushed as version {version}: https://www.kaggle.com/code/{kernel.ref}", file=sys.stderr)
     return made
@@ -93,9 +98,8 @@ def mark(folder: Path, made: Push, **changes: str) -> Push:
     return changed
 
 
-def _pushed_once(kaggle: Kaggle, kernel: Kernel, seconds: float) -> int:
+def _pushed_once(kaggle: Kaggle, kernel: Kernel, before: int, seconds: float) -> int:
     """The version that a push made. Where no answer comes, it is looked for before another try."""
-    before = _version(kaggle, kernel.ref)
     for pause in (*client.PAUSES, None):
         try:
             answer = kaggle.tell(

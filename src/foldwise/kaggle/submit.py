@@ -63,17 +63,18 @@ def submit(run: Run, wishes: Wishes) -> str:
     return scored(submit_file(connect(), path, sending, wishes.again, wishes.minutes))
 
 
-def check(config: Config, data: CompetitionData, path: Path, anyway: bool = False) -> None:
+def check(
+    config: Config, data: CompetitionData, path: Path, anyway: bool = False, advice: str = ""
+) -> None:
     """Say what the linter finds in a submission. Raises FoldwiseError where that is fatal."""
+    advice = advice or f"./run.sh submission run={config.run} writes it again"
     found = lint(config.competition, data, path)
     fatal = "; ".join(finding.line for finding in found if finding.fatal)
     for finding in found:
         if not finding.fatal or anyway:
             print(f"{shown(path)}: {finding.line}", file=sys.stderr)
     if fatal and not anyway:
-        raise FoldwiseError(
-            f"{shown(path)}: {fatal}: ./run.sh submission run={config.run} writes it again"
-        )
+        raise FoldwiseError(f"{shown(path)}: {fatal}: {advice}")
 
 
 def announced(run: Run, config: Config, slug: str, path: Path, message: str) -> Sending:

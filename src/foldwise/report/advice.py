@@ -92,9 +92,8 @@ def _classes(analysis: dict[str, Any]) -> list[Advice]:
     if never:
         names = ", ".join(f"{one['class']} ({one['support']:,} rows)" for one in never[:5])
         more = f" and {len(never) - 5} more" if len(never) > 5 else ""
-        found.append(
-            Advice(f"Never said: {names}{more}", "class weights, a balanced sampler, or thresholds")
-        )
+        do = "loss.class_weights=inverse, or data.sampler=balanced"
+        found.append(Advice(f"Never said: {names}{more}", do))
     wrong = round((1 - analysis["averages"]["accuracy"]) * analysis["rows"])
     both: dict[frozenset[str], int] = {}
     for pair in analysis["pairs"]:

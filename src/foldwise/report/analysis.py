@@ -83,17 +83,14 @@ def _scores(predictions: Predictions) -> dict[str, Any]:
 
 def _of_classes(predictions: Predictions) -> dict[str, Any]:
     counts, figures, names = confusion(predictions), class_figures(predictions), predictions.classes
-    rates = {
-        true: {said: rows / int(figures["support"][names.index(true)] or 1) for said, rows in row}
-        for true, row in ((true, row.items()) for true, row in cells(names, counts).items())
-    }
+    shares = counts / np.maximum(figures["support"], 1)[:, None]
     listed = [
         {"class": name, **{key: values[n].item() for key, values in figures.items()}}
         for n, name in enumerate(names)
     ]
     tested = [one for one in listed if one["support"]]
     return {
-        "confusion": {"counts": cells(names, counts), "rates": rates},
+        "confusion": {"counts": cells(names, counts), "rates": cells(names, shares)},
         "classes": listed,
         "averages": {"accuracy": float(predictions.good.mean()), **averages(figures)},
         "hardest": [one["class"] for one in sorted(tested, key=lambda one: one["f1"])[:HARDEST]],

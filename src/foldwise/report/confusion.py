@@ -79,11 +79,11 @@ def pairs(predictions: Predictions, counts: np.ndarray) -> list[dict[str, Any]]:
     return found
 
 
-def cells(classes: list[str], counts: np.ndarray) -> dict[str, dict[str, int]]:
-    """{true: {said: rows}} without the empty cells: short for a thousand classes too."""
-    table: dict[str, dict[str, int]] = {}
-    for true, said in zip(*np.nonzero(counts), strict=True):
-        table.setdefault(classes[true], {})[classes[said]] = int(counts[true, said])
+def cells(classes: list[str], matrix: np.ndarray) -> dict[str, dict[str, Any]]:
+    """{true: {said: …}} of a matrix without its empty cells: short for a thousand classes too."""
+    table: dict[str, dict[str, Any]] = {}
+    for true, said in zip(*np.nonzero(matrix), strict=True):
+        table.setdefault(classes[true], {})[classes[said]] = matrix[true, said].item()
     return table
 
 

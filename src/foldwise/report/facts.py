@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foldwise import runview
 from foldwise.compose import flat
 from foldwise.config import NOT_THE_RESULT, PRESETS, Config
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, nearest
 from foldwise.report.text import columns, number
 from foldwise.runs import Run
 
@@ -98,8 +99,8 @@ def facts_of(run: Run) -> Facts:
     histories = [history for k in finished if (history := run.metrics(k)) is not None]
     seconds = sum(float(h["seconds"].sum()) for h in histories if "seconds" in h)
     return Facts(
-        run, config, run.facts(), run.described(), finished, run.in_training(), seconds or None,
-        run.parameters(), run.date(), run.size(),
+        run, config, runview.scores(run), runview.blend(run), finished, run.in_training(),
+        seconds or None, runview.parameters(run), runview.date(run), runview.size(run),
     )  # fmt: skip
 
 
@@ -112,6 +113,19 @@ def all_facts(runs: Sequence[Run]) -> tuple[list[Facts], list[str]]:
         except FoldwiseError as error:
             unreadable.append(str(error))
     return sorted(found, key=_order), unreadable
+
+
+def of_competition(found: Sequence[Facts], competition: str) -> list[Facts]:
+    """Those of a competition, or all. Raises FoldwiseError where there are none."""
+    chosen = [facts for facts in found if competition in ("", facts.competition)]
+    if not chosen:
+        known = sorted({facts.competition for facts in found})
+        what = f" of {competition}" if competition else ""
+        raise FoldwiseError(
+            f"oof/ has no run{what} yet{nearest(competition, known)}: "
+            "./run.sh trains one on the embedded competition"
+        )
+    return chosen
 
 
 def _order(facts: Facts) -> tuple[Any, ...]:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from foldwise.report.comparisons import correlation_figure, weights_figure
 from foldwise.report.markup import Cell, Html, table
-from foldwise.report.overviews import correlation_figure, weights_figure
 from foldwise.report.text import number
 
 

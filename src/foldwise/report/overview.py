@@ -11,6 +11,12 @@ from foldwise.compose import flat
 from foldwise.errors import FoldwiseError
 from foldwise.files import home, write_text
 from foldwise.report import style
+from foldwise.report.comparisons import (
+    correlation_figure,
+    leaderboard_figure,
+    rounds_figure,
+    scores_figure,
+)
 from foldwise.report.facts import (
     SAME_ANYWAY,
     Facts,
@@ -24,12 +30,6 @@ from foldwise.report.facts import (
 )
 from foldwise.report.leaderboard import scored
 from foldwise.report.markup import Cell, Html, figures, join, note, page, section, table, tag
-from foldwise.report.overviews import (
-    correlation_figure,
-    leaderboard_figure,
-    rounds_figure,
-    scores_figure,
-)
 from foldwise.report.reading import Reading, reading_of
 from foldwise.report.report import as_svg
 from foldwise.report.run_page import facts_list, frame

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from foldwise import runview
 from foldwise.errors import FoldwiseError
 from foldwise.report.analysis import analyse
 from foldwise.report.facts import Facts, facts_of
@@ -44,7 +45,7 @@ class Reading:
     @cached_property
     def histories(self) -> dict[int, pd.DataFrame]:
         """metrics.csv of each fold that has one; of a fold in training what its log says."""
-        found = {k: self.run.logged(k) for k in self.run.fold_folders()}
+        found = {k: runview.epochs(self.run, k) for k in self.run.fold_folders()}
         return {k: history for k, history in found.items() if history is not None}
 
 

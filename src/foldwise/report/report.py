@@ -1,6 +1,6 @@
 """`./run.sh report run=…`: a run's analysis, figures and page, written into the run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,18 +8,23 @@ from matplotlib.figure import Figure
 
 from foldwise.files import write_bytes, write_json, write_text
 from foldwise.report import style
+from foldwise.report.analysis import worst_rows
+from foldwise.report.comparisons import leaderboard_figure, rounds_figure
 from foldwise.report.facts import Facts, all_facts, rounds
 from foldwise.report.figures import run_figures, sheet_figures
 from foldwise.report.leaderboard import scored
 from foldwise.report.markup import Html
 from foldwise.report.members import member_figures
-from foldwise.report.overviews import leaderboard_figure, rounds_figure
+from foldwise.report.predictions import Predictions
 from foldwise.report.reading import Reading, reading_of
 from foldwise.report.run_page import run_page
-from foldwise.report.sheets import Look
+from foldwise.report.sheets import Look, Tile, grid, sample_rows
 from foldwise.report.text import readable
 from foldwise.runs import Run, every_run
 
+# Tiles that show where a run's networks look in rows of its predictions.
+Attend = Callable[[Predictions, Sequence[int]], list[list[Tile]]]
+ATTENDED = 12  # rows
 SAYS = {
     "loss": "training and validation loss over the epochs",
     "validation": "the metric on the held-out fold over the epochs",
@@ -43,13 +48,14 @@ def report_run(
     run: Run,
     look: Look,
     others: pd.DataFrame | None = None,
-    sheets: Mapping[str, Html] | None = None,
+    attend: Attend | None = None,
 ) -> Path:
     """Write analysis.json, analysis.txt, a PNG a figure and report.html into the run's report/.
 
     ``look`` gives the image of an id; ``others``: the train table's other columns by id;
-    ``sheets``: further images for the page, by title. All of these files are replaced. Returns the
-    page. Raises FoldwiseError where there is no such run or its files contradict each other.
+    ``attend``: strips of tiles for a sheet of what the networks look at in the worst rows
+    (gradcam.png). All of these files are replaced. Returns the page. Raises FoldwiseError where
+    there is no such run or its files contradict each other.
     """
     reading = reading_of(run, others)
     place = run.report_folder
@@ -60,9 +66,26 @@ def report_run(
         drawn = run_figures(reading) | several_figures(reading)
         for name, figure in (drawn | sheet_figures(reading, look)).items():
             write_bytes(place / f"{name}.png", style.png(figure))
-        page = run_page(reading, as_svg(drawn), sheets or {}, look)
+        seen = _seen(reading, attend)
+        if seen:
+            write_bytes(place / "gradcam.png", seen)
+        page = run_page(reading, as_svg(drawn), seen, look)
     write_text(place / "report.html", page)
     return place / "report.html"
+
+
+def _seen(reading: Reading, attend: Attend | None) -> bytes:
+    """A sheet of what the networks look at, as PNG; nothing where nobody asks for it."""
+    if attend is None or reading.predictions is None:
+        return b""
+    rows = worst_rows(reading.predictions, ATTENDED)
+    rows += sample_rows(reading.predictions, ATTENDED) if not rows else []
+    strips = attend(reading.predictions, rows)
+    if not strips:
+        return b""
+    columns = len(strips[0]) * max(1, 9 // len(strips[0]))
+    tiles = [tile for strip in strips for tile in strip]
+    return style.png(grid("where the networks look", tiles, columns))
 
 
 def several_figures(reading: Reading) -> dict[str, Figure]:

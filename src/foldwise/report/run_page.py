@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
+import numpy as np
+
+from foldwise import runview
 from foldwise.compose import flat
 from foldwise.config import Config
 from foldwise.report.advice import advice
@@ -17,13 +21,12 @@ from foldwise.report.sheets import RIGHT, TINY, WRONG, Look, data_uri, sample_ro
 from foldwise.report.text import number
 
 LOG_LINES = 12
+SHEET = 1400  # pixels of the Grad-CAM sheet's longer side
 ROWS = 300  # of a table of classes or slices; analysis.json has all
 
 
-def run_page(
-    reading: Reading, drawn: Mapping[str, Html], sheets: Mapping[str, Html], look: Look
-) -> str:
-    """``drawn``: figures by name, as SVG; ``sheets``: further images by title (Grad-CAM)."""
+def run_page(reading: Reading, drawn: Mapping[str, Html], seen: bytes, look: Look) -> str:
+    """``drawn``: figures by name, as SVG; ``seen``: the Grad-CAM sheet as PNG, or nothing."""
     predictions = reading.predictions
     parts: list[Html] = []
     if predictions is None:
@@ -35,7 +38,7 @@ def run_page(
     parts.append(_training(drawn))
     if predictions is not None and len(predictions.ids):
         parts += _results(reading, predictions, drawn, look)
-    parts += [section(title, image) for title, image in sheets.items()]
+    parts.append(_attention(seen))
     parts += [_several(reading, drawn), _settings(reading)]
     return page(reading.facts.name, frame(_head(reading), parts))
 
@@ -82,8 +85,10 @@ def _head(reading: Reading) -> Html:
     lines[0] += f", {facts.model}" + ("" if facts.blend else f" at {config.images.size} pixels")
     if reading.prior:
         lines.append(f"{reading.prior:,} OOF rows have the class prior instead of a prediction")
-    if "optimistic" in str(facts.scores.get("selection", "")):
-        lines.append("optimistic: something was chosen by the rows that are scored")
+    if facts.scores.get("optimistic"):
+        lines.append("optimistic: the rows that are scored chose when to stop")
+    if teacher := facts.scores.get("teacher"):
+        lines.append(f"its teacher: {number(teacher.get('oof'))} over the same folds")
     return join([tag("h1", facts.name), *map(note, lines), facts_list(pairs)])
 
 
@@ -213,6 +218,15 @@ def _alt(name: str) -> Html:
     return html(f"image {name}")
 
 
+def _attention(seen: bytes) -> Html:
+    if not seen:
+        return Html("")
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(seen, np.uint8), cv2.IMREAD_COLOR_RGB))
+    image = Html(f'<img class="sheet" src="{data_uri(pixels, SHEET)}" alt="Grad-CAM">')
+    how = "Bright is what speaks for the class (Grad-CAM, Selvaraju et al., 2017)."
+    return section("Where it looks", note(how), tag("div", image, class_="scroll"))
+
+
 def _slices(analysis: dict[str, Any]) -> Html:
     found = analysis.get("slices") or []
     rows: list[list[Cell]] = [
@@ -244,7 +258,7 @@ def _settings(reading: Reading) -> Html:
         for key, value in ours.items()
         if value != default[key] and key not in aside
     ]
-    environment = reading.run.environment()
+    environment = runview.environment(reading.run)
     told = [[tag("code", key), str(value)] for key, value in environment.items()]
     return section(
         "Settings",
@@ -266,7 +280,7 @@ def _logs(reading: Reading) -> Html:
     for fold in reading.run.fold_folders():
         if fold in reading.facts.finished:
             continue
-        lines = reading.run.log_end(fold, LOG_LINES)
+        lines = runview.log_end(reading.run, fold, LOG_LINES)
         if lines:
             parts.append(tag("h3", f"fold {fold}, the end of train.log"))
             parts.append(tag("pre", "\n".join(lines)))

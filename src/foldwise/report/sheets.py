@@ -13,6 +13,7 @@ from foldwise.report.style import BLUE, FAINT, ORANGE, canvas, clipped
 
 # An id's image as uint8 (height, width, 3), RGB; None where there is none, or it does not decode.
 Look = Callable[[str], np.ndarray | None]
+Tile = tuple[np.ndarray | None, str, str]  # an image, what stands above it, and in which colour
 COLUMNS = 8
 SIDE = 112  # pixels of a thumbnail's longer side
 TINY = 40  # up to this side, images are enlarged without smoothing
@@ -37,26 +38,28 @@ def sample_rows(predictions: Predictions, number: int) -> list[int]:
 
 def sheet(title: str, facts: Sequence[dict[str, Any]], look: Look) -> Figure | None:
     """Images with truth, answer and confidence; None where none of them can be shown."""
-    images = [look(one["id"]) for one in facts]
-    if all(image is None for image in images):
-        return None
-    rows = -(-len(facts) // COLUMNS)
+    tiles = [(look(one["id"]), *caption(one)) for one in facts]
+    return grid(title, tiles) if any(image is not None for image, _, _ in tiles) else None
+
+
+def grid(title: str, tiles: Sequence[Tile], columns: int = COLUMNS) -> Figure:
+    """Images in rows, each with its words above it."""
+    rows = -(-len(tiles) // columns)
     # Placed by hand: where every place is known, finding them takes longer than drawing.
-    width, height = 1.55 * COLUMNS, 0.4 + 2.15 * rows
+    width, height = 1.55 * columns, 0.4 + 2.15 * rows
     figure = canvas(width, height, layout=None)
     figure.suptitle(title, x=0.01, y=1 - 0.12 / height, ha="left", va="top", weight="bold")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     figure.subplots_adjust(0.005, 0.02, 0.995, 1 - 0.9 / height, wspace=0.04, hspace=0.36)
     for one in axes:
         one.axis("off")
-    for one, fact, image in zip(axes, facts, images, strict=False):
+    for one, (image, words, colour) in zip(axes, tiles, strict=False):
         if image is None:
             one.text(0.5, 0.5, "no image", ha="center", color=FAINT, transform=one.transAxes)
         else:
             way = "nearest" if max(image.shape[:2]) <= TINY else "antialiased"
             one.imshow(image, interpolation=way)
-        said, colour = caption(fact)
-        one.set_title(said, fontsize=10.5, color=colour, weight="normal", loc="center")
+        one.set_title(words, fontsize=10.5, color=colour, weight="normal", loc="center")
     return figure
 
 
@@ -67,6 +70,20 @@ def caption(fact: dict[str, Any]) -> tuple[str, str]:
     right = fact["true"] == fact["said"]
     said = f"{RIGHT if right else WRONG} {clipped(fact['said'], 13)} {fact['confidence']:.0%}"
     return f"{said}\ntrue {clipped(fact['true'], 14)}", BLUE if right else ORANGE
+
+
+def rival_classes(predictions: Predictions, row: int) -> list[int]:
+    """The classes between which a row is decided, by position: what was said, then the truth, or
+    where that is the same what came second. In multilabel the one that is most wrong; in a
+    regression the first number."""
+    values = predictions.values[row]
+    if predictions.task == "regression":
+        return [0]
+    if predictions.task == "multilabel":
+        return [int(np.abs(values - predictions.targets[row]).argmax())]
+    said, true = int(predictions.decided[row]), int(predictions.targets[row])
+    second = int(np.argsort(-np.delete(values, said), kind="stable")[0])
+    return [said, true if true != said else second + (second >= said)]
 
 
 def data_uri(image: np.ndarray, side: int = SIDE) -> str:

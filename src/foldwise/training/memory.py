@@ -6,6 +6,7 @@ import sys
 import torch
 
 from foldwise.config import Config
+from foldwise.device import give_memory_back
 from foldwise.errors import out_of_memory
 from foldwise.training.checkpoint import State
 
@@ -24,8 +25,7 @@ def smaller_parts(config: Config, state: State) -> None:
     state.parts *= 2
     state.step -= state.step % config.train.accumulate
     state.optimizer.zero_grad(set_to_none=True)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    give_memory_back(state.losses.device)
 
 
 def parts_line(config: Config, fold: int, state: State) -> str:

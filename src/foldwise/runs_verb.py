@@ -1,0 +1,66 @@
+"""`runs`: the table of runs, and keeping oof/ in order."""
+
+from foldwise import runview
+from foldwise.errors import UsageError
+from foldwise.files import shown
+from foldwise.report.facts import all_facts, of_competition, table
+from foldwise.runs import Run, every_run
+from foldwise.tidy import (
+    agreed,
+    delete,
+    leftovers,
+    megabytes,
+    named,
+    refuse_training,
+    rename,
+    table_of,
+)
+
+
+def list_runs(competition: str) -> None:
+    """The table of runs in the terminal."""
+    found, unreadable = all_facts(every_run())
+    chosen = of_competition(found, competition)
+    print("\n".join([*table(chosen), *unreadable]))
+    print(f"\n{len(chosen)} runs, {megabytes(sum(facts.size for facts in chosen))} in oof/")
+
+
+def rename_run(run: str, to: str) -> None:
+    print("\n".join(rename(Run(run), to)))
+
+
+def remove_runs(names: str, yes: bool) -> None:
+    """Delete runs, after asking. Submissions stay."""
+    runs = named(names)
+    for run in runs:
+        refuse_training(run)
+    size = sum(runview.size(run) for run in runs)
+    for run in runs:
+        print(
+            f"{megabytes(runview.size(run))}  {shown(run.folder)}: folds {run.finished() or 'none'}"
+        )
+    if agreed(f"delete {len(runs)} runs, {megabytes(size)}?", yes):
+        for run in runs:
+            delete(run.folder)
+        print(f"{len(runs)} runs deleted, {megabytes(size)} freed")
+    else:
+        print("nothing is deleted")
+
+
+def clean_runs(days: str, yes: bool) -> None:
+    """Delete what nobody needs any more, after asking."""
+    try:
+        found = leftovers(float(days or 7))
+    except ValueError as error:
+        raise UsageError(f"days={days} is no number: say how old, as in days=7") from error
+    if not found:
+        print("nothing to clean")
+        return
+    print("\n".join(table_of(found)))
+    size = sum(one.size for one in found)
+    if agreed(f"delete these {len(found)}, {megabytes(size)}?", yes):
+        for one in found:
+            delete(one.path)
+        print(f"{megabytes(size)} freed")
+    else:
+        print("nothing is deleted")
