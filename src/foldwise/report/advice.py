@@ -128,7 +128,7 @@ def _confidence(analysis: dict[str, Any], predictions: Predictions) -> list[Advi
     if calibration["ece"] >= UNSURE:
         high = calibration["bias"] > 0
         too = "too sure of itself" if high else "less sure than it is right"
-        do = f"{'' if high else 'less '}loss.smoothing or mixup"
+        do = f"{'' if high else 'less '}loss.smoothing or mixup, or a blend with post=temperature"
         if analysis["task"] == "multilabel":
             too = f"too {'high' if high else 'low'} in its probabilities"
             do = "a threshold for each class (competition.thresholds)"

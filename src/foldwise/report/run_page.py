@@ -89,7 +89,8 @@ def _head(reading: Reading) -> Html:
         lines.append("optimistic: the rows that are scored chose when to stop")
     if teacher := facts.scores.get("teacher"):
         lines.append(f"its teacher: {number(teacher.get('oof'))} over the same folds")
-    return join([tag("h1", facts.name), *map(note, lines), facts_list(pairs)])
+    known = [(name, value) for name, value in pairs if value != "-"]
+    return join([tag("h1", facts.name), *map(note, lines), facts_list(known)])
 
 
 def _advice(reading: Reading, predictions: Predictions) -> Html:
@@ -103,9 +104,11 @@ def _advice(reading: Reading, predictions: Predictions) -> Html:
 def _training(drawn: Mapping[str, Html]) -> Html:
     """All in one figure; on a phone one below the other, where they are large enough."""
     names = ("loss", "validation", "learning_rate")
+    if "combined" not in drawn:  # a blend's
+        return Html("")
     return section(
         "Training",
-        tag("div", figures(drawn.get("combined")), class_="large"),
+        tag("div", figures(drawn["combined"]), class_="large"),
         tag("div", figures(*(drawn.get(name) for name in names)), class_="small"),
     )
 
@@ -252,7 +255,7 @@ def _several(reading: Reading, drawn: Mapping[str, Html]) -> Html:
 
 def _settings(reading: Reading) -> Html:
     default, ours = flat(Config()), flat(reading.facts.config)
-    aside = {"run", "config", "fold", "overwrite", "competition.classes"}
+    aside = {"run", "config", "fold", "overwrite", "competition.classes", "blend.members"}
     rows: list[list[Cell]] = [
         [tag("code", key), _plain(value), _plain(default[key])]
         for key, value in ours.items()
