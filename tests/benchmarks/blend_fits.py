@@ -90,11 +90,11 @@ def hillclimbers(values: np.ndarray, targets: np.ndarray, settings: Competition)
 
 
 FITS: dict[str, Fit] = {
-    "mean": mean,
     "hillclimb": ours,
     "hillclimb steps=25 stop=0": partial(ours, steps=STEPS, stop=0.0),
     "hillclimb bags=10": partial(ours, bags=10),
     "optimize": on_the_simplex,
+    "mean": mean,
     "AutoGluon, 25 steps": autogluon,
     "hillclimbers": hillclimbers,
 }
