@@ -152,28 +152,39 @@ def kernel(words: list[str]) -> int:
 
 
 def audit(words: list[str]) -> int:
+    if any(word.startswith("run=") for word in words):
+        return doubts(words)
     config = compose.compose(laid_out(words))
+    from foldwise.audit.audit import audit
     from foldwise.competition import layout
     from foldwise.competition.folder import place_to_write
     from foldwise.images.decode import threads
-
-    named = [word for word in words if word.startswith("run=")]
-    if named:
-        from foldwise.audit.label_noise import doubt_labels
-        from foldwise.runs import Run
-
-        run = Run(config.run)
-        config = run.config()
-        config.images.missing = "drop"
-        data = layout.load(config)
-        doubt_labels(run, data, place_to_write(data.folder))
-        return 0
-    from foldwise.audit.audit import audit
 
     config.images.missing = "drop"  # they are counted and named, and stop nothing
     data = layout.load(config)
     print("\n".join(data.said), file=sys.stderr)
     audit(data, place_to_write(data.folder), threads(config.images.workers))
+    return 0
+
+
+def doubts(words: list[str]) -> int:
+    """``audit run=NAME``: all else is said by the run."""
+    given = dict(compose.split_word(word) for word in words)
+    others = [key for key in given if key != "run"]
+    if others:
+        raise UsageError(
+            f"audit run={given['run']} takes no {others[0]}=: the run says what it was trained on"
+        )
+    from foldwise.audit.label_noise import doubt_labels
+    from foldwise.competition import layout
+    from foldwise.competition.folder import place_to_write
+    from foldwise.runs import Run
+
+    run = Run(given["run"])
+    config = run.config()
+    config.images.missing = "drop"
+    data = layout.load(config)
+    doubt_labels(run, data, place_to_write(data.folder))
     return 0
 
 
