@@ -285,6 +285,7 @@ class Config:
     seed: int = between(0, 0, 2**32 - 1)  # of weights, order and augmentation
     debug: bool = False  # two batches of everything, in a run named …-debug
     overwrite: bool = False  # train the named folds again where they are finished
+    checks: bool = True  # false: a leak between folds is marked in scores.json and not refused
     gpus: int = between(1, 1, 64)  # folds that are trained at once, each on a GPU of its own
     competition: Competition = field(default_factory=Competition)
     images: Images = field(default_factory=Images)
@@ -304,7 +305,7 @@ class Config:
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
 # hash leaves them out. (The split and the labels have a hash of their own.)
 NOT_THE_RESULT = {
-    *("config", "run", "fold", "overwrite", "gpus", "train.device", "train.eval_every"),
+    *("config", "run", "fold", "overwrite", "checks", "gpus", "train.device", "train.eval_every"),
     *("train.save_every", "train.tracker"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts

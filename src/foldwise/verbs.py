@@ -70,7 +70,7 @@ def blend(words: list[str]) -> int:
         if key in given and not given[key].startswith("["):
             items = [item.strip() for item in given[key].split(",") if item.strip()]
             given[key] = json.dumps(items) if key == "runs" else f"[{','.join(items)}]"
-    general = ("run", "seed", "overwrite")
+    general = ("run", "seed", "overwrite", "checks")
     pairs = [(k if k in general else f"blend.{k}", value) for k, value in given.items()]
     config = compose.compose([f"{key}={value}" for key, value in pairs])
     from foldwise.ensemble.blend import blend
@@ -256,10 +256,11 @@ def report(words: list[str]) -> int:
 
 def runs(words: list[str]) -> int:
     action = words.pop(0) if words and "=" not in words[0] else "list"
-    wanted = {"list": (), "rename": ("run", "to"), "remove": ("run",), "clean": ()}
+    wanted = {"list": (), "compare": ("run", "with"), "rename": ("run", "to"), "remove": ("run",),
+              "clean": ()}  # fmt: skip
     if action not in wanted:
         raise UsageError(
-            f"runs {action}: say runs, runs rename, runs remove or runs clean"
+            f"runs {action}: say runs, runs compare, runs rename, runs remove or runs clean"
             f"{nearest(action, wanted)}"
         )
     given = own_keys("runs", words, required=wanted[action])
@@ -268,6 +269,8 @@ def runs(words: list[str]) -> int:
     yes = flag(given, "yes")
     if action == "list":
         runs_verb.list_runs(given.get("competition", ""))
+    elif action == "compare":
+        runs_verb.compare_runs(given["run"], given["with"])
     elif action == "rename":
         runs_verb.rename_run(given["run"], given["to"])
     elif action == "remove":
@@ -328,7 +331,7 @@ VERBS = {
     "blend": Verb(
         "make a run out of runs, with a score that you can believe",
         blend,
-        {**own_settings("Config", ("run", "seed", "overwrite")), **own_settings("Blend")},
+        {**own_settings("Config", ("run", "seed", "overwrite", "checks")), **own_settings("Blend")},
     ),
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
@@ -403,11 +406,13 @@ VERBS = {
         },
     ),
     "runs": Verb(
-        "the table of runs; runs rename, runs remove, runs clean",
+        "the table of runs; runs compare says which of two is really better; runs rename, "
+        "runs remove, runs clean",
         runs,
         {
             "competition": "only this competition's runs",
-            "run": "the run to rename or remove; several to remove: a,b or 'exp*'",
+            "run": "the run to compare, rename or remove; several to remove: a,b or 'exp*'",
+            "with": "compare: the run beside it",
             "to": "its new name",
             "days": "clean: what is unfinished and untouched for so many days goes (7)",
             "yes": "yes=true deletes without asking",

@@ -126,7 +126,10 @@ def doubt_labels(run: Run, data: CompetitionData, folder: Path) -> pd.DataFrame:
     files = dict(zip(data.train["id"], data.train["file"], strict=True))
     write_bytes(folder / "doubtful.png", _sheet(run, table, files))
     print(
-        "\n".join(f"  {row.id}: {row.given}, {row.reason}" for row in table[:LISTED].itertuples())
+        "\n".join(
+            f"  {row.id}: {row.given} → {row.label} ({row.reason})"
+            for row in table[:LISTED].itertuples()
+        )
     )
     print(
         f"all of them: {shown(path)}, the first {min(SHEET, len(table))}: "
