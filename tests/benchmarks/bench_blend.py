@@ -186,7 +186,7 @@ def million(folder: Path, rows: int, classes: int = 100) -> None:
             print(f"making run {seed}", flush=True)
             make_wide(f"wide{seed}", seed, rows, classes)
     size = 3 * rows * classes * 4
-    for way in ("mean", "rank", "hillclimb", "hillclimb metric=log_loss", "optimize"):
+    for way in ("mean", "hillclimb metric=log_loss", "hillclimb", "optimize", "rank"):
         if found.have(rows=rows, way=way):
             continue
         words = ["blend", "runs=wide*", "run=all", "overwrite=true", *f"method={way}".split()]
