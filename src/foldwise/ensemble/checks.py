@@ -62,7 +62,16 @@ def named(words: Sequence[str], own: str) -> list[Member]:
     for text in names:
         name, _, views = text.partition(":")
         run = Run(name)
-        members.append(Member(run, views, run.config()))
+        member = Member(run, views, run.config())
+        lacking = [k for k in run.finished() if views not in ("", ALL, *run.views(k))]
+        if lacking:
+            there = dict.fromkeys(v for k in run.finished() for v in run.views(k))
+            raise FoldwiseError(
+                f"{name} has no predictions with the views {views} (fold {first_few(lacking)}; "
+                f"there are {first_few(there) or 'none'}): make them by "
+                f"./run.sh predict run={name} tta={views}"
+            )
+        members.append(member)
     return members
 
 
