@@ -255,21 +255,25 @@ class Tta:
     space: str = one_of("prob", "logit")  # what is averaged over the views
 
 
+METHODS = ("rank", "vote", "hillclimb", "optimize", "stack")
+POSTS = ("auto", "temperature", "thresholds", "cutoffs", "priors")
+
+
 @dataclass
 class Blend:
     runs: list[str] = field(default_factory=list)  # names, patterns ('exp0*'), NAME:VIEWS, NAME:*
-    members: list[str] = field(default_factory=list)  # their recipe hashes: taken, never said
-    method: str = one_of("mean", "rank", "vote", "hillclimb", "optimize", "stack")
-    space: str = one_of("prob", "logit")  # what is weighted; logit: also what stack learns from
+    members: list[str] = field(default_factory=list)  # their recipes' hashes: taken, never said
+    method: str = one_of("mean", *METHODS)  # how they become one
+    space: str = one_of("prob", "logit")  # what is averaged: mean, hillclimb, optimize
     weights: list[float] = field(default_factory=list)  # one a run ([]: equal): mean, rank, vote
-    metric: str = "auto"  # what is fitted for (auto: the competition's)
-    steps: int = between(50, 1, 10_000)  # largest number of choices of a hill climb
-    stop: float = between(0.5, 0)  # it stops where all further steps gain less standard errors
+    metric: str = "auto"  # what weights are fitted for (auto: the competition's)
+    steps: int = between(50, 1, 10_000)  # of a hill climb, at most
+    stop: float = between(0.25, 0)  # standard errors: it ends where all that follows gains less
     bags: int = between(1, 1, 1000)  # climbs, each over a random half of the runs; 1: over all
     negative: bool = False  # a climb may subtract a run
     learner: str = one_of("logistic", "trees")  # of stack
-    strength: float = between(1.0, 0.0001, 10_000)  # of the logistic stack's penalty
-    post: str = one_of("none", "auto", "temperature", "thresholds", "cutoffs", "priors")  # at last
+    strength: float = between(10.0, 0.0001, 10_000)  # of the penalty of a logistic stack
+    post: str = one_of("none", *POSTS)  # what is fitted at last; auto: what the metric wants
     resident_gb: float = between(1.0, 0)  # predictions of up to this size are kept in memory
 
 
@@ -281,6 +285,7 @@ class Config:
     seed: int = between(0, 0, 2**32 - 1)  # of weights, order and augmentation
     debug: bool = False  # two batches of everything, in a run named …-debug
     overwrite: bool = False  # train the named folds again where they are finished
+    checks: bool = True  # false: a leak between folds is marked in scores.json and not refused
     gpus: int = between(1, 1, 64)  # folds that are trained at once, each on a GPU of its own
     competition: Competition = field(default_factory=Competition)
     images: Images = field(default_factory=Images)
@@ -300,7 +305,7 @@ class Config:
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
 # hash leaves them out. (The split and the labels have a hash of their own.)
 NOT_THE_RESULT = {
-    *("config", "run", "fold", "overwrite", "gpus", "train.device", "train.eval_every"),
+    *("config", "run", "fold", "overwrite", "checks", "gpus", "train.device", "train.eval_every"),
     *("train.save_every", "train.tracker"),
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts

@@ -1,6 +1,9 @@
 """`runs`: the table of runs, and keeping oof/ in order."""
 
+import math
+
 from foldwise import runview
+from foldwise.ensemble.pair import compared_pair
 from foldwise.errors import UsageError
 from foldwise.files import shown
 from foldwise.report.facts import all_facts, of_competition, table
@@ -45,6 +48,20 @@ def remove_runs(names: str, yes: bool) -> None:
         print(f"{len(runs)} runs deleted, {megabytes(size)} freed")
     else:
         print("nothing is deleted")
+
+
+def compare_runs(run: str, other: str) -> None:
+    """Whether the first run is really better than the second."""
+    pair = compared_pair(Run(run), Run(other))
+    scores = ["-" if value is None else f"{value:.4f}" for value in pair.scores]
+    low, high = pair.interval or (math.nan, math.nan)
+    print(
+        f"{pair.metric} of the {pair.rows:,} rows that both predicted: {run} {scores[0]}, "
+        f"{other} {scores[1]}\n{run} gains {pair.gain:+.4f} ({low:+.4f} to {high:+.4f}), and is "
+        f"really better with probability {pair.better:.1%}"
+    )
+    if pair.apart:
+        print("they were trained on different splits: compare with care")
 
 
 def clean_runs(days: str, yes: bool) -> None:

@@ -70,7 +70,13 @@ def blend(words: list[str]) -> int:
         if key in given and not given[key].startswith("["):
             items = [item.strip() for item in given[key].split(",") if item.strip()]
             given[key] = json.dumps(items) if key == "runs" else f"[{','.join(items)}]"
-    general = ("run", "seed", "overwrite")
+    try:
+        json.loads(given.get("weights", "[]"))
+    except ValueError as error:
+        raise UsageError(
+            f"weights={given['weights'].strip('[]')} are not numbers: say weights=2,1,1, one a run"
+        ) from error
+    general = ("run", "seed", "overwrite", "checks")
     pairs = [(k if k in general else f"blend.{k}", value) for k, value in given.items()]
     config = compose.compose([f"{key}={value}" for key, value in pairs])
     from foldwise.ensemble.blend import blend
@@ -152,16 +158,39 @@ def kernel(words: list[str]) -> int:
 
 
 def audit(words: list[str]) -> int:
+    if any(word.startswith("run=") for word in words):
+        return doubts(words)
     config = compose.compose(laid_out(words))
-    config.images.missing = "drop"  # they are counted and named, and stop nothing
     from foldwise.audit.audit import audit
     from foldwise.competition import layout
     from foldwise.competition.folder import place_to_write
     from foldwise.images.decode import threads
 
+    config.images.missing = "drop"  # they are counted and named, and stop nothing
     data = layout.load(config)
     print("\n".join(data.said), file=sys.stderr)
     audit(data, place_to_write(data.folder), threads(config.images.workers))
+    return 0
+
+
+def doubts(words: list[str]) -> int:
+    """``audit run=NAME``: all else is said by the run."""
+    given = dict(compose.split_word(word) for word in words)
+    others = [key for key in given if key != "run"]
+    if others:
+        raise UsageError(
+            f"audit run={given['run']} takes no {others[0]}=: the run says what it was trained on"
+        )
+    from foldwise.audit.label_noise import doubt_labels
+    from foldwise.competition import layout
+    from foldwise.competition.folder import place_to_write
+    from foldwise.runs import Run
+
+    run = Run(given["run"])
+    config = run.config()
+    config.images.missing = "drop"
+    data = layout.load(config)
+    doubt_labels(run, data, place_to_write(data.folder))
     return 0
 
 
@@ -233,10 +262,11 @@ def report(words: list[str]) -> int:
 
 def runs(words: list[str]) -> int:
     action = words.pop(0) if words and "=" not in words[0] else "list"
-    wanted = {"list": (), "rename": ("run", "to"), "remove": ("run",), "clean": ()}
+    wanted = {"list": (), "compare": ("run", "with"), "rename": ("run", "to"), "remove": ("run",),
+              "clean": ()}  # fmt: skip
     if action not in wanted:
         raise UsageError(
-            f"runs {action}: say runs, runs rename, runs remove or runs clean"
+            f"runs {action}: say runs, runs compare, runs rename, runs remove or runs clean"
             f"{nearest(action, wanted)}"
         )
     given = own_keys("runs", words, required=wanted[action])
@@ -245,6 +275,8 @@ def runs(words: list[str]) -> int:
     yes = flag(given, "yes")
     if action == "list":
         runs_verb.list_runs(given.get("competition", ""))
+    elif action == "compare":
+        runs_verb.compare_runs(given["run"], given["with"])
     elif action == "rename":
         runs_verb.rename_run(given["run"], given["to"])
     elif action == "remove":
@@ -305,7 +337,7 @@ VERBS = {
     "blend": Verb(
         "make a run out of runs, with a score that you can believe",
         blend,
-        {**own_settings("Config", ("run", "seed", "overwrite")), **own_settings("Blend")},
+        {**own_settings("Config", ("run", "seed", "overwrite", "checks")), **own_settings("Blend")},
     ),
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}
@@ -342,7 +374,11 @@ VERBS = {
             "again": "submit: true: send a version that was sent and scored before",
         },
     ),
-    "audit": Verb("what is wrong with a competition's data", audit, config=True),
+    "audit": Verb(
+        "what is wrong with a competition's data; audit run=NAME: with its labels, by that run",
+        audit,
+        config=True,
+    ),
     "images": Verb(
         "sheets of what the model sees; images pack decodes all images once, images clean "
         "deletes that",
@@ -376,11 +412,13 @@ VERBS = {
         },
     ),
     "runs": Verb(
-        "the table of runs; runs rename, runs remove, runs clean",
+        "the table of runs; runs compare says which of two is really better; runs rename, "
+        "runs remove, runs clean",
         runs,
         {
             "competition": "only this competition's runs",
-            "run": "the run to rename or remove; several to remove: a,b or 'exp*'",
+            "run": "the run to compare, rename or remove; several to remove: a,b or 'exp*'",
+            "with": "compare: the run beside it",
             "to": "its new name",
             "days": "clean: what is unfinished and untouched for so many days goes (7)",
             "yes": "yes=true deletes without asking",

@@ -210,7 +210,7 @@ def test_what_is_fitted_on_noise_looks_good_only_naively(
         make_run(f"exp{n:02d}", truth, skill=0.001, seed=n)
     scores = blended(foldwise, "noise", *words).scores()
     chance, error = 1 / 3, np.sqrt(2 / 9 / 200)
-    assert abs(scores["honest"] - chance) < 2 * error
+    assert abs(scores["honest"] - chance) < 3 * error
     assert scores["naive"] > chance + (15 if "learner=trees" in words else 2.5) * error
     assert scores["optimism"] == pytest.approx(scores["naive"] - scores["honest"])
 

@@ -118,6 +118,10 @@ def test_a_run_without_a_test_set_is_named(foldwise: Command, two: Truth) -> Non
         (["runs=a,b", "method=vote", "space=logit"], "space= has no meaning with method=vote"),
         (["runs=a,b", "weights=1,2,3"], "weights= has 3 numbers for 2 runs"),
         (["runs=a,b", "weights=1,-2"], "at least 0"),
+        (["runs=a,b", "weights=nan,1"], "weights=nan,1 are not numbers"),
+        (["runs=a,b", "weights=1e309,1"], "at least 0"),
+        (["runs=a,b", "weights=a,b"], "weights=a,b are not numbers"),
+        (["runs=a,b", "weights=[1,2"], "weights=1,2 are not numbers"),
         (["runs=a,b", "method=optimize", "metric=f1_macro"], "f1_macro has none: say metric="),
         (["runs=a,b", "method=hillclimb", "metric=rmse"], "no metric for a multiclass"),
         (["runs=a,b", "post=cutoffs"], "post=cutoffs is for ordered classes"),
@@ -135,6 +139,8 @@ def test_unknown_runs_are_named_with_the_nearest(foldwise: Command, two: Truth) 
     make_run("exp01", two, seed=3)
     assert "did you mean 'exp01'" in refused(foldwise, "runs=a,exp02", "run=x")
     assert "matches no run; there are a, b, exp01" in refused(foldwise, "runs=z*", "run=x")
+    said = refused(foldwise, "runs=a:flip,b", "run=x")
+    assert "a has no predictions with the views flip" in said and "predict run=a tta=flip" in said
     assert "needs run=" in refused(foldwise, "runs=a,b", code=2)
 
 

@@ -66,6 +66,12 @@ def training_targets(data: CompetitionData, settings: Competition) -> TrainingTa
     return TrainingTargets(values, kept, mark, said)
 
 
+def corrected_ids(data: CompetitionData) -> list[str]:
+    """The ids that corrections.csv has; none where there is no such file."""
+    path = data.folder / "corrections.csv"
+    return _checked(read_table(path), data).column("id") if path.is_file() else []
+
+
 def _checked(table: Table, data: CompetitionData) -> Table:
     """The table with columns id and label, whose ids are train ids and come once."""
     for column in ("id", "label"):

@@ -37,7 +37,9 @@ def blend(config: Config) -> None:
     is made again, another one only with ``config.overwrite``. Raises FoldwiseError, UsageError.
     """
     wanted = config.blend
-    members = Members(named(wanted.runs, config.run), wanted.resident_gb, wanted.metric)
+    members = Members(
+        named(wanted.runs, config.run), wanted.resident_gb, wanted.metric, config.checks
+    )
     config = resolved(config, members)
     run = Run(config.run)
     fit = fitter(members, config)
@@ -81,6 +83,7 @@ def resolved(config: Config, members: Members) -> Config:
     first = members.members[0].config
     return Config(
         config="", run=config.run, seed=config.seed, overwrite=config.overwrite,
+        checks=config.checks,
         competition=settings, images=first.images, folds=first.folds, blend=own,
     )  # fmt: skip
 
@@ -88,7 +91,7 @@ def resolved(config: Config, members: Members) -> Config:
 def _origin(config: Config, members: Members, fold: int, kind: Kind) -> Provenance:
     """What a fold's table is made from. What is fitted has seen the labels of all other folds."""
     origin = members.origin(fold, kind)
-    held_out = [fold] if is_fitted(config.blend) else origin.held_out
+    held_out = [k for k in origin.held_out if k == fold or not is_fitted(config.blend)]
     return replace(origin, recipe_hash=compose.recipe_hash(config), held_out=held_out)
 
 
@@ -153,7 +156,10 @@ def _scores(members: Members, config: Config, honest: Array, naive: Array) -> di
     if plain is not None and found["oof"] is not None:
         gap = (plain - found["oof"]) * (1 if metric.greater_is_better else -1)
     way = "cross-fitted" if is_fitted(config.blend) else "fixed"
-    return found | {"selection": way, "naive": plain, "honest": found["oof"], "optimism": gap}
+    seen = {"seen": members.seen} if members.seen else {}
+    return (
+        found | seen | {"selection": way, "naive": plain, "honest": found["oof"], "optimism": gap}
+    )
 
 
 def _described(

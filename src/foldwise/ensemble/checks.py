@@ -62,7 +62,16 @@ def named(words: Sequence[str], own: str) -> list[Member]:
     for text in names:
         name, _, views = text.partition(":")
         run = Run(name)
-        members.append(Member(run, views, run.config()))
+        member = Member(run, views, run.config())
+        lacking = [k for k in run.finished() if views not in ("", ALL, *run.views(k))]
+        if lacking:
+            there = dict.fromkeys(v for k in run.finished() for v in run.views(k))
+            raise FoldwiseError(
+                f"{name} has no predictions with the views {views} (fold {first_few(lacking)}; "
+                f"there are {first_few(there) or 'none'}): make them by "
+                f"./run.sh predict run={name} tta={views}"
+            )
+        members.append(member)
     return members
 
 
@@ -138,12 +147,12 @@ def have_test(members: Sequence[Member], folds: list[int]) -> bool:
 
 
 def origins(
-    members: Sequence[Member], folds: list[int], columns: list[str], test: bool
+    members: Sequence[Member], folds: list[int], columns: list[str], test: bool, checks: bool = True
 ) -> dict[tuple[Kind, int], Provenance]:
     """What a blend of each fold's tables is made from, by kind and fold; the recipe is another.
 
-    Raises FoldwiseError for tables of other classes, splits or recipes, and for leaks: a table of
-    fold k that does not hold k out.
+    Raises FoldwiseError for tables of other classes, splits or recipes, and (but without
+    ``checks``) for leaks: a table of fold k that does not hold k out.
     """
     found: dict[tuple[Kind, int], list[Provenance]] = {}
     leaks = []
@@ -163,12 +172,13 @@ def origins(
                 f"the folds of {member.name} were made by different recipes: train them again "
                 "with overwrite=true, or leave it out"
             )
-    if leaks:
+    if leaks and checks:
         leaks = list(dict.fromkeys(leaks))
         raise FoldwiseError(
             f"{first_few(leaks)}: what made these predictions has seen the labels of that very "
             "fold (through initial weights, a teacher, pseudo-labels or fitted parameters), so no "
-            "score of a blend could be believed: leave that run out, or make it again without them"
+            "score of a blend could be believed: leave that run out, or make it again without them "
+            "(checks=false blends all the same)"
         )
     split = found["oof", folds[0]][0].folds_hash
     for (_, fold), parts in found.items():

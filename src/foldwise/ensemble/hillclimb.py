@@ -128,13 +128,15 @@ class _State:
         for here, there in self.runs:
             self.sum[:, here] += way * self.evidence.values[member][:, there]
         self.total += 1
+        if self.evidence.by_largest:
+            self.label = largest(self.sum).astype(np.int64)
 
     def scores(self) -> Array:
         """Of adding each of the members, and of subtracting it, float64 (ways, members)."""
         if self.evidence.by_largest and self.total:
-            label, open_ = self.near.open_classes(self.sum)
+            open_ = self.near.open_classes(self.sum, self.label)
             if open_.mean() < WIDE:
-                return self._scores_of_open_rows(label, open_)
+                return self._scores_of_open_rows(open_)
         evidence, found = self.evidence, np.full((len(self.ways), len(self.members)), np.nan)
         blend = np.empty_like(self.sum)
         for n, way in enumerate(self.ways if self.total else (1,)):
@@ -154,7 +156,7 @@ class _State:
             return evidence.metric(self.targets, evidence.link(blend))
         return float(evidence.form.score(self.base + evidence.sums(blend, self.targets)[0]))
 
-    def _scores_of_open_rows(self, label: Array, open_: Array) -> Array:
+    def _scores_of_open_rows(self, open_: Array) -> Array:
         """The same where the largest value decides, and in most rows no move changes which it is.
 
         Of the other rows only the open classes are looked at: the first of each row, the second …
@@ -162,7 +164,7 @@ class _State:
         form = self.evidence.form
         assert form is not None
         several = open_.sum(axis=0) > 1
-        base = self.base + form.sums(self.targets[~several], label[~several], None)[0]
+        base = self.base + form.sums(self.targets[~several], self.label[~several], None)[0]
         rows = np.flatnonzero(several)
         row, place = np.nonzero(open_[:, rows].T)
         count = np.bincount(row, minlength=len(rows))
@@ -185,7 +187,11 @@ class _State:
         """The metric with each group of rows left out, (groups,)."""
         evidence, blend = self.evidence, self.sum / np.float32(self.total)
         if evidence.form:
-            sums = self.bases + evidence.sums(blend, self.targets, blocks)
+            if evidence.by_largest:
+                sums = evidence.form.sums(self.targets, self.label, blocks)
+            else:
+                sums = evidence.sums(blend, self.targets, blocks)
+            sums = self.bases + sums
             return evidence.form.score(sums.sum(axis=0) - sums)
         others = [blocks.of != b for b in range(blocks.count)]
         predictions = evidence.link(blend)
@@ -232,13 +238,12 @@ class _Near:
         self.known = np.full(low.shape, -1, np.int32)  # where in the store a class of a row is
         self.store, self.stored = np.empty((0, len(members)), np.float32), 0
 
-    def open_classes(self, sums: Array) -> tuple[Array, Array]:
-        """The largest class of each row, (n,), and those that can be it, bool (c, n), as well."""
-        label = largest(sums).astype(np.int64)
+    def open_classes(self, sums: Array, label: Array) -> Array:
+        """Bool (c, n): the classes that can be a row's largest; ``label`` (n,) are so already."""
         own = np.take_along_axis(sums + self.down, label[None], axis=0)
         open_ = sums + self.up >= own
         np.put_along_axis(open_, label[None], True, axis=0)
-        return label, open_
+        return open_
 
     def values(self, classes: Array, rows: Array) -> Array:
         """The members' values of these classes of these rows, (n, m)."""

@@ -1,5 +1,6 @@
 """Which of a blend's settings go together."""
 
+import math
 from dataclasses import fields
 
 from foldwise.competition.metrics import loss_metric, metric_of
@@ -40,7 +41,7 @@ def refuse_meaningless(blend: Blend, settings: Competition, members: int) -> Non
         raise UsageError(
             f"weights= has {len(given)} numbers for {members} runs: give one a run, in their order"
         )
-    if given and (min(given) < 0 or sum(given) <= 0):
+    if given and not (min(given) >= 0 and 0 < sum(given) < math.inf):
         raise UsageError("weights= must be numbers of at least 0, one of them above")
 
 

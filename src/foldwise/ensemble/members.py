@@ -25,18 +25,21 @@ class Members:
     """Runs that fit together; their predictions are read when they are asked for.
 
     Raises FoldwiseError, naming runs and folds, where they do not fit, or where one has seen the
-    labels that it is to be scored on. known: the rows of all folds in the order of the train
-    table: id, fold, labels. rows: of each fold, its rows there, in the order of its tables.
-    test_ids: None without a test set. hashes: the members' recipes.
+    labels that it is to be scored on (without ``checks``, ``seen`` has these folds). known: the
+    rows of all folds in the order of the train table: id, fold, labels. rows: of each fold, its
+    rows there, in the order of its tables. test_ids: None without a test set. hashes: the members'
+    recipes.
     """
 
-    def __init__(self, members: list[Member], resident_gb: float, metric: str = "auto") -> None:
+    def __init__(
+        self, members: list[Member], resident_gb: float, metric: str = "auto", checks: bool = True
+    ) -> None:
         self.members = members
         self.settings = same_settings(members, metric)
         self.columns = prediction_columns(self.settings)
         self.folds = same_folds(members)
         self._has_test = have_test(members, self.folds)
-        self._origins = origins(members, self.folds, self.columns, self._has_test)
+        self._origins = origins(members, self.folds, self.columns, self._has_test, checks)
         self.hashes = [recipe_of(member, self.folds[0]) for member in members]
         tables = [self._labels(fold) for fold in self.folds]
         self.known, self.rows = self._sorted(tables)
@@ -47,6 +50,11 @@ class Members:
         self._held: Array | None = None
         if 4 * len(members) * len(self.columns) * len(self.known) <= resident_gb * 2**30:
             self._held = self._all()
+
+    @property
+    def seen(self) -> list[int]:
+        """The folds whose labels have reached what predicts them."""
+        return [k for k in self.folds if k not in self.origin(k, "oof").held_out]
 
     @property
     def names(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from foldwise.errors import first_few
+
 ROWS = 20  # members that are listed, the heaviest; blend.json has all
 WIDE = 10  # members whose correlations are listed
 
@@ -35,6 +37,11 @@ def said(name: str, scores: dict[str, Any], described: dict[str, Any]) -> str:
             f"naive {_number(scores['naive'])}, optimism {_number(scores['optimism'])}"
         )
     lines += [f"      {_number(value)} {other}" for other, value in scores["watched"].items()]
+    if "seen" in scores:
+        lines.append(
+            f"not honest: with checks=false, members have seen the labels of the folds "
+            f"{first_few(scores['seen'])} that they predict"
+        )
     return "\n".join([*lines, _best(scores, members)])
 
 

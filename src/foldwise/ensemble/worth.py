@@ -15,8 +15,6 @@ from foldwise.ensemble.combine import finished, transformed, weighted
 from foldwise.ensemble.fit import Parameters
 from foldwise.ensemble.members import Members
 from foldwise.ensemble.post import apply_post
-from foldwise.provenance import prediction_columns, targets_of
-from foldwise.runs import Run
 
 Array = np.ndarray
 ROWS = 20_000  # that correlations are computed from: evenly spaced ones where there are more
@@ -130,18 +128,3 @@ def correlations(members: Members) -> list[list[float]]:
     together -= together.mean(axis=1, keepdims=True)
     sizes = np.maximum(np.sqrt((together**2).sum(axis=1)), 1e-12)
     return ((together @ together.T) / np.outer(sizes, sizes)).round(4).tolist()
-
-
-def probability_that_better(one: Run, other: Run) -> float:
-    """That ``one`` is really better than ``other`` (any two runs), by a paired bootstrap.
-
-    Both are scored by the metric of ``one``, on the rows that both have predicted.
-    """
-    settings = one.config().competition
-    metric = metric_of(settings.metric, settings)
-    tables = [run.oof_table()[0].set_index("id") for run in (one, other)]
-    ids = tables[0].index.intersection(tables[1].index)
-    columns = prediction_columns(settings)
-    targets = targets_of(settings, tables[0].loc[ids])
-    samples = resampled(metric, settings, targets, (t.loc[ids, columns].to_numpy() for t in tables))
-    return probability_better(samples[0], samples[1], metric.greater_is_better)

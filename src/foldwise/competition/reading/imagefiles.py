@@ -23,7 +23,7 @@ ROOT_NAMES = {
     kind: re.compile(rf"(?:{_WORDS})?(?:{names})(?:{_WORDS})?") for kind, names in _KINDS.items()
 }
 OURS = (  # pictures that foldwise itself puts into a competition's folder
-    *("audit.png", "sheets/labels.png", "sheets/augmentation.png"),
+    *("audit.png", "doubtful.png", "sheets/labels.png", "sheets/augmentation.png"),
     *("sheets/batches.png", "sheets/views.png"),
 )
 # Also seg_train, images_training_rev1, boneage-test-dataset: a part's name among other words.

@@ -26,7 +26,7 @@ TEST_NAMES = [
     *("testimages", "testmeta", "testimageids", "testingdata", "testingset"),
 ]
 # Never a train table: made by us, or an answer.
-NOT_TRAIN = re.compile(r"folds|corrections|.*submission.*|samplesub.*|solution.*|test.*")
+NOT_TRAIN = re.compile(r"folds|corrections|doubtful|.*submission.*|samplesub.*|solution.*|test.*")
 IMAGE = "\0image"  # a column of names of images inside the file; no header can have this name
 SAMPLE_TIERS = [r"samplesubmission", r".*sample.*sub.*|.*sub.*sample.*", r".*submission.*"]
 
