@@ -39,7 +39,7 @@ def test_a_data_set_anywhere_and_whole(
     (folder / marker).write_bytes(text)
     assert inside.dataset(marker) == folder
     monkeypatch.setenv("FOLDWISE_HOME", "")  # restored sets another, for this process
-    run = inside.restored("r", marker)
+    run = inside.restored("r", {"r": marker})
     assert (run.folder / "fold0" / "model.safetensors").read_bytes() == b"weights"
     assert run.config_file.read_bytes() == b"{}" and not (run.folder / marker).exists()
     (folder / "fold0.model.safetensors").write_bytes(b"weights, cut o")

@@ -17,6 +17,7 @@ PYTHON = (3, 12)  # of Kaggle's image
 BEGIN = {
     "train": ("foldwise.kaggle.inside", "foldwise.__main__", "foldwise.training.train"),
     "infer": ("foldwise.kaggle.inside", "foldwise.prediction.testset"),
+    "blend": ("foldwise.kaggle.inside", "foldwise.blended"),
 }
 ROOF = ("foldwise.cli", "foldwise.verbs")
 NEVER = ("foldwise.audit",)  # a split that is made anew may ask it, and a kernel gets its split
@@ -36,7 +37,7 @@ class Package:
 
 
 def package(action: str, extras: dict[str, bytes]) -> Package:
-    """The code that a kernel needs to ``train`` or ``infer``, and ``extras`` beside it.
+    """The code that a kernel needs to ``train``, ``infer`` or infer a ``blend``, and ``extras``.
 
     Raises FoldwiseError for a file that Kaggle's Python could not read, and where one holds a part
     of the credentials.
