@@ -36,6 +36,7 @@ def carried(run: Run, folder: Path) -> dict[str, dict[str, Path]]:
     if not run.is_blend():
         files = {k: run.model_file(k) for k in run.finished() if run.model_file(k).is_file()}
         if not files:
+            run.config()  # says so where there is no such run
             raise FoldwiseError(
                 f"{run.name} has no finished fold to predict with: train it first (fold=0)"
             )

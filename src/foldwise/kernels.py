@@ -65,7 +65,6 @@ def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
 
 def infer_in_kernel(run: Run, competition: str, terms: Terms) -> str:
     """`kaggle.infer_kernel.infer`, with all that the run's predictions are made with."""
-    run.config()  # says so where there is no such run
     files = carried(run, home() / "kernels" / f"{run.name}-infer" / "weights")
     return infer(run, files, competition, terms)
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from foldwise.errors import FoldwiseError
-from foldwise.kaggle import dataset, kernel, package, push, sending
+from foldwise.kaggle import client, dataset, kernel, live, package, push, sending
 from foldwise.kaggle.client import connect
 from foldwise.kaggle.lookalike import run_here
 from foldwise.runs import Run
@@ -147,6 +148,32 @@ def test_never_ends_and_is_waited_for_again(
     ended = foldwise(*INFER)
     assert ended.code == 0 and "was pushed before as version 1" in ended.err
     assert versions(server) == 1
+
+
+@pytest.mark.parametrize("how", [{}, {"cut": 2}, {"status": 500}, {"hang": True}])
+def test_what_it_prints_is_shown_while_it_runs(
+    server: Server, one: Run, foldwise: Callable[..., Ended], how: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(client, "ANSWER", 0.3)
+    monkeypatch.setattr(live, "PAUSE", 0.01)
+    left = server.kaggle.leaves
+
+    def prints(source: str) -> dict[str, bytes]:
+        for number in range(4):
+            server.kaggle.said.append(f"epoch {number}\n")
+            time.sleep(0.15)
+        return left(source)
+
+    server.kaggle.leaves = prints
+    if how:
+        server.fault("stream", **how)
+    ended = foldwise(*INFER)
+    assert ended.code == 0, ended.err
+    lines = ended.err.splitlines()
+    found = [line for line in lines if line.startswith("epoch")]
+    assert found == [f"epoch {number}" for number in range(4)], ended.err  # each once, in order
+    assert lines.index("epoch 0") < lines.index("ann/foldwise-one-infer version 1: complete")
 
 
 def test_killed_while_it_is_pushed(

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,6 +126,7 @@ class Kaggle:
         self.lose_output = ""  # a file that the kernel wrote and that is not kept
         self.damage_output = ""  # a file of which another byte is kept
         self.flat_mounts = False
+        self.said: list[str] = []  # what a session that runs has printed by now
         # Instead of running a kernel: what its source leaves.
         self.leaves: Callable[[str], dict[str, bytes]] | None = None
 
@@ -468,6 +469,18 @@ class Kaggle:
     def do_GetKernelSessionStatus(self, request: Answer, user: str) -> Answer:
         last = self.kernel(request["userName"], request["kernelSlug"], user).sessions[-1]
         return {"status": last.status, "failureMessage": last.failure}
+
+    def lines(self, owner: str, slug: str, user: str) -> Iterator[str]:
+        """The stream of a session's log: what it has printed, then what it prints, to its end."""
+        last = self.kernel(owner, slug, user).sessions[-1]
+        sent = 0
+        while True:
+            over = last.status != "RUNNING"
+            yield from self.said[sent:]
+            sent = len(self.said)
+            if over:
+                return
+            time.sleep(0.01)
 
     def do_ListKernelSessionOutput(self, request: Answer, user: str) -> Answer:
         last = self.kernel(request["userName"], request["kernelSlug"], user).sessions[-1]

@@ -70,17 +70,18 @@ predicted.table.head()
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a kernel needs of a run. marker: the name of the list of its files, ``text``."""
+    """What a kernel needs of a run. marker: the name of the list of its files, ``text``.
+
+    networks: how many are among them; said: a line on these.
+    """
 
     run: str
     ref: str
     files: dict[str, Path]
     marker: str
     text: bytes
-
-    @property
-    def networks(self) -> int:
-        return sum(name.endswith(".safetensors") for name in self.files)
+    networks: int
+    said: str
 
     def mounted(self, folder: Path) -> dict[str, Path]:
         """Its files here, the list too."""
@@ -210,7 +211,11 @@ def _data_set(name: str, files: Mapping[str, Path], owner: str, slug: str, folde
     write_text(recipe, compose.to_yaml(there))
     flat = {"config.yaml": recipe} | {flat_name(Path(name)): path for name, path in files.items()}
     marker, text = dataset.marked(flat)
-    return DataSet(name, f"{owner}/{slug_for(f'foldwise {name} weights')}", flat, marker, text)
+    ref, count = f"{owner}/{slug_for(f'foldwise {name} weights')}", len(files)
+    networks = 0 if Run(name).is_blend() else count
+    views, size = there.tta.views, there.images.size
+    said = f"{name}: {count} of `{there.model.name}`, {size} pixels, views: {views}"
+    return DataSet(name, ref, flat, marker, text, networks, said)
 
 
 def _cells(run: Run, config: Config, slug: str, sets: list[DataSet]) -> list[Cell]:
@@ -221,7 +226,7 @@ def _cells(run: Run, config: Config, slug: str, sets: list[DataSet]) -> list[Cel
         run=run.name, slug=slug, metric=scores.get("metric", "Score"), score=cv(scores) or "-",
         how=f"a blend ({config.blend.method}) of {count} networks" if blend
         else f"the mean of {count} networks",
-        networks="\n".join(_described(Run(one.run), one.networks) for one in networks),
+        networks="\n".join(f"- {one.said}" for one in networks),
     )  # fmt: skip
     predict = PREDICT.format(
         run=run.name, slug=slug, module="foldwise.blended" if blend else TESTSET,
@@ -229,9 +234,3 @@ def _cells(run: Run, config: Config, slug: str, sets: list[DataSet]) -> list[Cel
         markers="\n".join(f'        "{one.run}": "{one.marker}",' for one in sets),
     )  # fmt: skip
     return [Cell("markdown", about), Cell("code", predict), Cell("code", WRITE)]
-
-
-def _described(run: Run, count: int) -> str:
-    config = run.config()
-    what = f"`{config.model.name}`, {config.images.size} pixels, views: {config.tta.views}"
-    return f"- {run.name}: {count} networks ({what}), {cv(run.scores()) or '-'}"

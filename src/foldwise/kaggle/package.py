@@ -5,6 +5,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from foldwise.errors import FoldwiseError
@@ -78,6 +79,7 @@ def _file(module: str) -> Path | None:
     return path if module.startswith("foldwise.") and path.is_file() else None
 
 
+@cache
 def _imported(module: str, path: Path) -> list[str]:
     tree = ast.parse(path.read_bytes())
     nodes = tree.body if module in ROOF else ast.walk(tree)
