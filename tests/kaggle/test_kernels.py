@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import time
 import zipfile
@@ -19,7 +20,7 @@ from foldwise.kaggle import client, dataset, kernel, live, package, push, sendin
 from foldwise.kaggle.client import connect
 from foldwise.kaggle.lookalike import run_here
 from foldwise.runs import Run
-from helpers import Ended, write_run
+from helpers import Ended, start, write_run
 from kaggle_service.server import Server
 from kaggle_service.service import sources_of
 
@@ -160,7 +161,11 @@ def test_what_it_prints_is_shown_while_it_runs(
     left = server.kaggle.leaves
 
     def prints(source: str) -> dict[str, bytes]:
-        for number in range(4):
+        end = time.monotonic() + 10
+        while server.asked("stream") < (1 + bool(how)) and time.monotonic() < end:
+            server.kaggle.said = server.kaggle.said or ["epoch 0\n"]
+            time.sleep(0.01)
+        for number in range(len(server.kaggle.said), 4):
             server.kaggle.said.append(f"epoch {number}\n")
             time.sleep(0.15)
         return left(source)
@@ -173,7 +178,8 @@ def test_what_it_prints_is_shown_while_it_runs(
     lines = ended.err.splitlines()
     found = [line for line in lines if line.startswith("epoch")]
     assert found == [f"epoch {number}" for number in range(4)], ended.err  # each once, in order
-    assert lines.index("epoch 0") < lines.index("ann/foldwise-one-infer version 1: complete")
+    if not how:
+        assert lines.index("epoch 0") < lines.index("ann/foldwise-one-infer version 1: complete")
 
 
 def test_killed_while_it_is_pushed(
@@ -226,6 +232,35 @@ def test_what_is_not_as_it_should_be(
     assert foldwise(*INFER).code == 0
 
 
+def test_a_full_disk(server: Server, one: Run, foldwise: Callable[..., Ended], home: Path) -> None:
+    """An output that has no room here is no failure of the kernel: it is fetched the next time."""
+    limit = 2**20
+
+    def leaves_more(source: str) -> dict[str, bytes]:
+        left = leaves(one, source)
+        listed = json.loads(left["foldwise.json"])
+        large = bytes(2 * limit)
+        listed["files"]["large.bin"] = {
+            "size": len(large), "sha256": hashlib.sha256(large).hexdigest(),
+        }  # fmt: skip
+        return left | {"large.bin": large, "foldwise.json": json.dumps(listed).encode()}
+
+    server.kaggle.leaves = leaves_more
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    process = start(home, *INFER, preexec_fn=limited)
+    _, err = process.communicate(timeout=120)
+    line = err.splitlines()[-1]
+    assert process.returncode == 1 and "Traceback" not in err
+    assert "no room to write" in line and "kernels/one-infer/output/large.bin" in line, err
+    assert not (home / "kernels/one-infer/output/large.bin").exists()
+    ended = foldwise(*INFER)
+    assert ended.code == 0 and "was pushed before as version 1" in ended.err
+    assert versions(server) == 1
+
+
 def test_other_predictions_than_here(
     server: Server, one: Run, foldwise: Callable[..., Ended]
 ) -> None:
@@ -266,11 +301,15 @@ def test_wrong_words(
     refused(foldwise("kernel", "trian"), "did you mean 'train'", code=2)
 
 
-def test_no_file_of_this_machine(
-    server: Server, pets: Path, foldwise: Callable[..., Ended]
+@pytest.mark.parametrize(
+    "word", ["model.weights=/home/me/w.pth", "model.weights=w.pth", "distill.run=one"]
+)
+def test_no_file_or_run_of_this_machine(
+    server: Server, one: Run, foldwise: Callable[..., Ended], word: str
 ) -> None:
-    words = ("competition=pets", "fold=0", "model.weights=/home/me/w.pth")
-    refused(foldwise("kernel", "train", *words), "w.pth is on this machine", code=2)
+    words = ("competition=pets", "fold=0", word)
+    refused(foldwise("kernel", "train", *words), f"{word} is on this machine", code=2)
+    assert not server.seen
 
 
 # --- data sets ------------------------------------------------------------------------------------
