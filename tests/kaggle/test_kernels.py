@@ -302,8 +302,10 @@ def test_wrong_words(
 
 
 @pytest.mark.parametrize(
-    "word", ["model.weights=/home/me/w.pth", "model.weights=w.pth", "distill.run=one"]
-)
+    "word",
+    ["model.weights=/home/me/w.pth", "model.weights=w.pth", "distill.run=one",
+     "model.args={'checkpoint_path': '/home/me/w.pth'}"],
+)  # fmt: skip
 def test_no_file_or_run_of_this_machine(
     server: Server, one: Run, foldwise: Callable[..., Ended], word: str
 ) -> None:
@@ -360,6 +362,32 @@ def test_secrets_and_newer_python_are_refused(server: Server) -> None:
     assert key not in str(caught.value)
     with pytest.raises(FoldwiseError, match=r"new\.py line 3 is not Python 3\.12"):
         package.package("infer", {"new.py": b"try:\n    pass\nexcept ValueError, TypeError:\n  x"})
+
+
+def test_no_secret_in_the_cells(
+    server: Server, one: Run, foldwise: Callable[..., Ended], home: Path
+) -> None:
+    key = server.kaggle.keys["ann"]
+    one.write_scores({**one.scores(), "metric": key})
+    ended = foldwise(*INFER)
+    refused(ended, "foldwise-one-infer.ipynb holds a part of your Kaggle credentials")
+    assert key not in ended.out + ended.err and versions(server) == 0
+    assert not list((home / "kernels").rglob("*.ipynb"))
+
+
+def test_a_metric_of_ones_own_goes_along(
+    server: Server, one: Run, foldwise: Callable[..., Ended], home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(home)
+    (home / "ours.py").write_text("def share(truth, predictions):\n    return 0.5\n")
+    text = one.config_file.read_text().replace("metric: accuracy", "metric: ours:share")
+    one.config_file.write_text(text)
+    ended = foldwise(*INFER)
+    assert ended.code == 0, ended.err
+    (session,) = server.kaggle.kernels["ann/foldwise-one-infer"].sessions
+    with zipfile.ZipFile(io.BytesIO(sources_of(session.request["text"]))) as archive:
+        assert archive.read("ours.py") == (home / "ours.py").read_bytes()
 
 
 def test_too_large(home: Path) -> None:

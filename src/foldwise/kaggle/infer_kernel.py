@@ -27,7 +27,7 @@ from foldwise.kaggle.kernel import Kernel, Terms, read_push, slug_for, write_ker
 from foldwise.kaggle.lookalike import competition_entries, run_here
 from foldwise.kaggle.notebook import Cell
 from foldwise.kaggle.output import check_output, fetch_output
-from foldwise.kaggle.package import package
+from foldwise.kaggle.package import metric_modules, package
 from foldwise.kaggle.push import follow, mark, push
 from foldwise.kaggle.sending import Sending, submit_kernel
 from foldwise.kaggle.submit import check, cv, scored
@@ -106,7 +106,7 @@ def infer(run: Run, carried: Carried, competition: str, terms: Terms) -> str:
     kernel = Kernel(f"{run.name}-infer", owner, terms.machine, terms.kind, slug)
     sets = [_data_set(name, files, owner, slug, kernel.folder) for name, files in carried.items()]
     kernel.datasets.extend(one.ref for one in sets)
-    made = package("blend" if len(sets) > 1 else "infer", {})
+    made = package("blend" if len(sets) > 1 else "infer", metric_modules(config.competition))
     print(write_kernel(kernel, made, _cells(run, config, slug, sets)))
     if kaggle is None:
         mounts = {f"datasets/{one.ref}": one.mounted(kernel.folder) for one in sets}

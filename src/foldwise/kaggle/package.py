@@ -4,10 +4,12 @@ import ast
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from foldwise.config import Competition
 from foldwise.errors import FoldwiseError
 from foldwise.kaggle import client
 
@@ -45,7 +47,7 @@ def package(action: str, extras: dict[str, bytes]) -> Package:
     """
     files = {f"foldwise/{name}": path.read_bytes() for name, path in sorted(_code(action).items())}
     files |= extras
-    _refuse_secrets(files)
+    refuse_secrets(files)
     for name, content in files.items():
         if name.endswith(".py"):
             _refuse_newer(name, content)
@@ -54,6 +56,17 @@ def package(action: str, extras: dict[str, bytes]) -> Package:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, DATE), content, zipfile.ZIP_DEFLATED)
     return Package(data.getvalue(), {name: len(content) for name, content in files.items()})
+
+
+def metric_modules(settings: Competition) -> dict[str, bytes]:
+    """The files here of metrics that a person has written: {module.py: its text}."""
+    found = {}
+    for metric in (settings.metric, *settings.metrics):
+        module, _, function = metric.partition(":")
+        path = Path(module.replace(".", "/") + ".py")
+        if function and path.is_file():
+            found[path.as_posix()] = path.read_bytes()
+    return found
 
 
 def _code(action: str) -> dict[str, Path]:
@@ -92,7 +105,8 @@ def _imported(module: str, path: Path) -> list[str]:
     return names
 
 
-def _refuse_secrets(files: dict[str, bytes]) -> None:
+def refuse_secrets(files: Mapping[str, bytes]) -> None:
+    """Raises FoldwiseError where one of the files holds a part of the credentials."""
     for secret in client.secrets():
         for name, content in files.items():
             if secret.encode() in content:
