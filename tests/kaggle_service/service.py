@@ -53,11 +53,11 @@ class Competition:
     over: bool = False  # private scores are shown
     others: tuple[float, ...] = (0.5, 0.9)  # of the leaderboard
 
-    def archive(self) -> bytes:
+    def archive(self, without: str = "") -> bytes:
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
             for path in sorted(self.files.rglob("*")):
-                if path.is_file() and path.name != "solution.csv":
+                if path.is_file() and path.name not in ("solution.csv", without):
                     info = zipfile.ZipInfo(str(path.relative_to(self.files)), (2026, 1, 2, 3, 4, 6))
                     file.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
         return data.getvalue()
@@ -118,6 +118,7 @@ class Kaggle:
         # Switches
         self.never_scored = False
         self.scoring_error = ""  # said of every submission
+        self.lose_member = ""  # a file of competitions that is not in what people download
         self.drop_file = ""  # a blob of this name is not in the data set that is made
         self.slow_datasets = 0.0  # seconds until a data set is ready
         self.push_error = ""  # said with 200, as the service says quotas
@@ -222,7 +223,7 @@ class Kaggle:
                 "You must accept this competition's rules before you'll be able to download files.",
                 "RulesAcceptanceRequired",
             )
-        return self.signed("archive.zip", found.archive())
+        return self.signed("archive.zip", found.archive(self.lose_member))
 
     def do_GetLeaderboard(self, request: Answer, user: str) -> Answer:
         found = self.competition(request)

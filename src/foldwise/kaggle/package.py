@@ -116,6 +116,7 @@ def refuse_secrets(files: Mapping[str, bytes]) -> None:
                 )
 
 
+@cache
 def _refuse_newer(name: str, content: bytes) -> None:
     try:
         ast.parse(content, name, feature_version=PYTHON)
