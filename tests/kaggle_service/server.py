@@ -187,17 +187,20 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.close_connection = True
         for number, line in enumerate(chain([first] if first is not None else [], lines)):
             if fault and number == fault.cut:
                 self.hang_up()
                 return
             event = {"stream_name": "stdout", "time": number, "data": line}
-            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-            self.wfile.flush()
-        self.wfile.write(b"data: END_OF_LOG\n\n")
+            self.chunk(f"data: {json.dumps(event)}\n\n")
+        self.chunk("data: END_OF_LOG\n\n")
+        self.chunk("")
+
+    def chunk(self, text: str) -> None:
+        self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
+        self.wfile.flush()
 
     def do_GET(self) -> None:
         if "/kernels/logs/stream/" in self.path:
