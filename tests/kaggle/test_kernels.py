@@ -336,7 +336,7 @@ def test_created_then_versioned_and_never_twice(server: Server, tmp_path: Path) 
 # --- what travels ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", ["train", "infer"])
+@pytest.mark.parametrize("action", ["train", "infer", "blend"])
 def test_the_archive(action: str, tmp_path: Path) -> None:
     made = package.package(action, {"recipe.yaml": b"{}"})
     assert made == package.package(action, {"recipe.yaml": b"{}"})
@@ -347,6 +347,7 @@ def test_the_archive(action: str, tmp_path: Path) -> None:
         n for n in names if n.startswith("foldwise/kaggle/") and "client" in n
     ]
     assert ("foldwise/training/fold.py" in names) == (action == "train")
+    assert ("foldwise/ensemble/fit.py" in names) == (action == "blend")
     with zipfile.ZipFile(io.BytesIO(made.data)) as archive:
         content = {name: archive.read(name).decode() for name in archive.namelist()}
     for name, text in content.items():
@@ -397,6 +398,13 @@ def test_too_large(home: Path) -> None:
     with pytest.raises(FoldwiseError, match=r"Kaggle takes 1,000,000: .* foldwise/large\.py"):
         kernel.write_kernel(into, made, [Cell("markdown", "# x")])
     assert not into.folder.exists()
+
+
+def test_runs_that_differ_have_names_that_differ() -> None:
+    names = ["a-b", "a_b", "a.b", "A-b", "a-b-", "x" * 80, "x" * 81]
+    slugs = {kernel.slug_for(f"foldwise {name} weights") for name in names}
+    assert len(slugs) == len(names) and "foldwise-a-b-weights" in slugs
+    assert all(6 <= len(slug) <= 50 for slug in slugs)
 
 
 @pytest.mark.parametrize("name", ["one-infer", "Ünïcode run.2", "x" * 80, "1"])

@@ -105,9 +105,12 @@ def machine_named(name: str) -> str:
 
 
 def slug_for(words: str) -> str:
-    """A name as Kaggle makes one of a title: 6 to 50 of a-z, 0-9 and -; long ones are cut."""
+    """A name as Kaggle makes one of a title: 6 to 50 of a-z, 0-9 and -.
+
+    Where that loses something (a long name is cut, a_b and a.b would be one), a hash tells apart.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-    if len(slug) > 50:
+    if len(slug) > 50 or slug != words.replace(" ", "-"):
         slug = f"{slug[:41].rstrip('-')}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
     return slug
 
