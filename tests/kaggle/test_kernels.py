@@ -101,33 +101,41 @@ def test_pushed_checked_and_submitted(
 
 
 @pytest.mark.parametrize(
-    ("where", "how"),
+    "faults",
     [
-        ("SaveKernel", {"lost": True}),
-        ("SaveKernel", {"status": 429, "times": 2}),
-        ("SaveKernel", {"status": 503}),
-        ("CreateDataset", {"lost": True}),
-        ("CreateDataset", {"status": 500}),
-        ("upload", {"cut": 5}),
-        ("upload", {"status": 400}),
-        ("StartBlobUpload", {"status": 429}),
-        ("GetKernelSessionStatus", {"status": 500, "times": 3}),
-        ("GetKernelSessionStatus", {"status": 403, "message": "Permission 'kernels.get'"}),
-        ("GetDatasetStatus", {"status": 403, "message": "Permission 'datasets.get'"}),
-        ("DownloadKernelOutput", {"status": 500, "times": 2}),
-        ("download", {"cut": 10, "times": 2}),
-        ("download", {"short": 10, "times": 2}),
-        ("download", {"status": 403, "times": 2}),
+        {
+            "SaveKernel": {"lost": True},
+            "CreateDataset": {"lost": True},
+            "GetKernelSessionStatus": {"status": 500, "times": 3},
+            "DownloadKernelOutput": {"status": 500, "times": 2},
+            "download": {"cut": 10, "times": 2},
+        },
+        {
+            "SaveKernel": {"status": 429, "times": 2},
+            "CreateDataset": {"status": 500},
+            "upload": {"cut": 5},
+            "GetKernelSessionStatus": {"status": 403, "message": "Permission 'kernels.get'"},
+            "download": {"short": 10, "times": 2},
+        },
+        {
+            "SaveKernel": {"status": 503},
+            "StartBlobUpload": {"status": 429},
+            "upload": {"status": 400},
+            "GetDatasetStatus": {"status": 403, "message": "Permission 'datasets.get'"},
+            "download": {"status": 403, "times": 2},
+        },
     ],
 )
 def test_in_spite_of_the_network(
-    server: Server, one: Run, foldwise: Callable[..., Ended], where: str, how: dict[str, object]
+    server: Server, one: Run, foldwise: Callable[..., Ended], faults: dict[str, dict[str, object]]
 ) -> None:
-    server.fault(where, **how)
+    for where, how in faults.items():
+        server.fault(where, **how)
     ended = foldwise(*INFER)
     assert ended.code == 0, ended.err
     assert versions(server) == 1 and len(server.kaggle.datasets) == 1
     assert len(server.kaggle.datasets["ann/foldwise-one-weights"].versions) == 1
+    assert not [fault for fault in server.faults if fault.times]  # all of it happened
 
 
 @pytest.mark.parametrize("where", ["SaveKernel", "CreateDataset", "StartBlobUpload", "GetKernel"])
