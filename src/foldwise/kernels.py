@@ -1,14 +1,17 @@
-"""The steps of `kernel train`: folds train on Kaggle, and the run is finished here."""
+"""The steps of `kernel train` and `kernel infer`: what Kaggle does, and what is done here."""
 
 from collections.abc import Mapping
 from functools import partial
 
 from foldwise import compose
+from foldwise.blended import carried
 from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
 from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
+from foldwise.files import home
+from foldwise.kaggle.infer_kernel import infer
 from foldwise.kaggle.kernel import KINDS, Terms, machine_named
 from foldwise.kaggle.train_kernel import collect, trained
 from foldwise.runs import Run
@@ -58,6 +61,12 @@ def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
             f"{run.name}: folds {first_few(unfinished)} are unfinished; what they have is saved "
             "here: the same command (without overwrite=true) goes on with them in another kernel"
         )
+
+
+def infer_in_kernel(run: Run, competition: str, terms: Terms) -> str:
+    """`kaggle.infer_kernel.infer`, with all that the run's predictions are made with."""
+    files = carried(run, home() / "kernels" / f"{run.name}-infer" / "weights")
+    return infer(run, files, competition, terms)
 
 
 def _duplicates(data: CompetitionData, config: Config) -> list[str]:

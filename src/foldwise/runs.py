@@ -278,6 +278,14 @@ class Run:
         folder = self.folder if fold is None else self.fold_folder(fold)
         write_json(folder / BLEND, parameters)
 
+    def blend(self, fold: int | None) -> dict[str, Any]:
+        """blend.json, of a fold or of the run. Raises FoldwiseError: missing or damaged."""
+        folder = self.folder if fold is None else self.fold_folder(fold)
+        return dict(read_json(folder / BLEND))
+
+    def is_blend(self) -> bool:
+        return (self.folder / BLEND).is_file()
+
     def checkpoint(self, fold: int) -> Path:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"

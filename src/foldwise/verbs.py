@@ -144,13 +144,13 @@ def kernel(words: list[str]) -> int:
         train_in_kernels(config, terms_of(given), flag(given, "each"))
         return 0
     given = own_keys("kernel", rest, required=("run",))
-    from foldwise.kaggle.infer_kernel import infer, submit
-    from foldwise.kernels import terms_of
+    from foldwise.kaggle.infer_kernel import submit
+    from foldwise.kernels import infer_in_kernel, terms_of
     from foldwise.runs import Run
 
     run, slug = Run(given["run"]), given.get("competition", "")
     if action == "infer":
-        print(infer(run, slug, terms_of(given)))
+        print(infer_in_kernel(run, slug, terms_of(given)))
     else:
         again, minutes = flag(given, "again"), number(given, "wait", 720)
         print(submit(run, slug, given.get("message", ""), again, minutes))

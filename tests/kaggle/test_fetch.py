@@ -91,6 +91,14 @@ def test_short_and_said_to_be_whole(
     assert ended.code == 0 and "no whole zip" in ended.err and laid_out(home)
 
 
+def test_whole_and_without_a_file_that_is_listed(
+    server: Server, foldwise: Callable[..., Ended], home: Path
+) -> None:
+    server.kaggle.lose_member = "train.csv"
+    refused(foldwise(*WORDS), "pets.zip lacks train.csv, as Kaggle lists the files of pets")
+    assert is_part(home) and not (home / "input" / "pets").exists()
+
+
 def test_damaged_twice(server: Server, foldwise: Callable[..., Ended], home: Path) -> None:
     server.fault("download", short=4000, times=9)
     ended = foldwise(*WORDS)

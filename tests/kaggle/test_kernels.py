@@ -5,7 +5,10 @@ import io
 import json
 import os
 import re
+import resource
 import signal
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +17,11 @@ import pandas as pd
 import pytest
 
 from foldwise.errors import FoldwiseError
-from foldwise.kaggle import dataset, kernel, package, push, sending
+from foldwise.kaggle import client, dataset, kernel, live, package, push, sending
 from foldwise.kaggle.client import connect
 from foldwise.kaggle.lookalike import run_here
 from foldwise.runs import Run
-from helpers import Ended, write_run
+from helpers import Ended, start, write_run
 from kaggle_service.server import Server
 from kaggle_service.service import sources_of
 
@@ -98,33 +101,41 @@ def test_pushed_checked_and_submitted(
 
 
 @pytest.mark.parametrize(
-    ("where", "how"),
+    "faults",
     [
-        ("SaveKernel", {"lost": True}),
-        ("SaveKernel", {"status": 429, "times": 2}),
-        ("SaveKernel", {"status": 503}),
-        ("CreateDataset", {"lost": True}),
-        ("CreateDataset", {"status": 500}),
-        ("upload", {"cut": 5}),
-        ("upload", {"status": 400}),
-        ("StartBlobUpload", {"status": 429}),
-        ("GetKernelSessionStatus", {"status": 500, "times": 3}),
-        ("GetKernelSessionStatus", {"status": 403, "message": "Permission 'kernels.get'"}),
-        ("GetDatasetStatus", {"status": 403, "message": "Permission 'datasets.get'"}),
-        ("DownloadKernelOutput", {"status": 500, "times": 2}),
-        ("download", {"cut": 10, "times": 2}),
-        ("download", {"short": 10, "times": 2}),
-        ("download", {"status": 403, "times": 2}),
+        {
+            "SaveKernel": {"lost": True},
+            "CreateDataset": {"lost": True},
+            "GetKernelSessionStatus": {"status": 500, "times": 3},
+            "DownloadKernelOutput": {"status": 500, "times": 2},
+            "download": {"cut": 10, "times": 2},
+        },
+        {
+            "SaveKernel": {"status": 429, "times": 2},
+            "CreateDataset": {"status": 500},
+            "upload": {"cut": 5},
+            "GetKernelSessionStatus": {"status": 403, "message": "Permission 'kernels.get'"},
+            "download": {"short": 10, "times": 2},
+        },
+        {
+            "SaveKernel": {"status": 503},
+            "StartBlobUpload": {"status": 429},
+            "upload": {"status": 400},
+            "GetDatasetStatus": {"status": 403, "message": "Permission 'datasets.get'"},
+            "download": {"status": 403, "times": 2},
+        },
     ],
 )
 def test_in_spite_of_the_network(
-    server: Server, one: Run, foldwise: Callable[..., Ended], where: str, how: dict[str, object]
+    server: Server, one: Run, foldwise: Callable[..., Ended], faults: dict[str, dict[str, object]]
 ) -> None:
-    server.fault(where, **how)
+    for where, how in faults.items():
+        server.fault(where, **how)
     ended = foldwise(*INFER)
     assert ended.code == 0, ended.err
     assert versions(server) == 1 and len(server.kaggle.datasets) == 1
     assert len(server.kaggle.datasets["ann/foldwise-one-weights"].versions) == 1
+    assert not [fault for fault in server.faults if fault.times]  # all of it happened
 
 
 @pytest.mark.parametrize("where", ["SaveKernel", "CreateDataset", "StartBlobUpload", "GetKernel"])
@@ -147,6 +158,35 @@ def test_never_ends_and_is_waited_for_again(
     ended = foldwise(*INFER)
     assert ended.code == 0 and "was pushed before as version 1" in ended.err
     assert versions(server) == 1
+
+
+@pytest.mark.parametrize("how", [{}, {"cut": 2}, {"status": 500}, {"hang": True}])
+def test_what_it_prints_is_shown_while_it_runs(
+    server: Server, one: Run, foldwise: Callable[..., Ended], how: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(client, "ANSWER", 0.3)
+    monkeypatch.setattr(live, "PAUSE", 0.01)
+    left, screen = server.kaggle.leaves, sys.stderr
+    assert isinstance(screen, io.TextIOWrapper)
+
+    def prints(source: str) -> dict[str, bytes]:
+        server.kaggle.said = [f"epoch {number}\n" for number in range(3)]
+        end = time.monotonic() + 60
+        while "epoch 2" not in screen.getvalue() and time.monotonic() < end:
+            time.sleep(0.01)
+        server.kaggle.said.append("epoch 3\n")
+        return left(source)
+
+    server.kaggle.leaves = prints
+    if how:
+        server.fault("stream", **how)
+    ended = foldwise(*INFER)
+    assert ended.code == 0, ended.err
+    lines = ended.err.splitlines()
+    found = [line for line in lines if line.startswith("epoch")]
+    assert found == [f"epoch {number}" for number in range(4)], ended.err  # each once, in order
+    assert lines.index("epoch 2") < lines.index("ann/foldwise-one-infer version 1: complete")
 
 
 def test_killed_while_it_is_pushed(
@@ -199,6 +239,35 @@ def test_what_is_not_as_it_should_be(
     assert foldwise(*INFER).code == 0
 
 
+def test_a_full_disk(server: Server, one: Run, foldwise: Callable[..., Ended], home: Path) -> None:
+    """An output that has no room here is no failure of the kernel: it is fetched the next time."""
+    limit = 2**20
+
+    def leaves_more(source: str) -> dict[str, bytes]:
+        left = leaves(one, source)
+        listed = json.loads(left["foldwise.json"])
+        large = bytes(2 * limit)
+        listed["files"]["large.bin"] = {
+            "size": len(large), "sha256": hashlib.sha256(large).hexdigest(),
+        }  # fmt: skip
+        return left | {"large.bin": large, "foldwise.json": json.dumps(listed).encode()}
+
+    server.kaggle.leaves = leaves_more
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    process = start(home, *INFER, preexec_fn=limited)
+    _, err = process.communicate(timeout=120)
+    line = err.splitlines()[-1]
+    assert process.returncode == 1 and "Traceback" not in err
+    assert "no room to write" in line and "kernels/one-infer/output/large.bin" in line, err
+    assert not (home / "kernels/one-infer/output/large.bin").exists()
+    ended = foldwise(*INFER)
+    assert ended.code == 0 and "was pushed before as version 1" in ended.err
+    assert versions(server) == 1
+
+
 def test_other_predictions_than_here(
     server: Server, one: Run, foldwise: Callable[..., Ended]
 ) -> None:
@@ -239,11 +308,17 @@ def test_wrong_words(
     refused(foldwise("kernel", "trian"), "did you mean 'train'", code=2)
 
 
-def test_no_file_of_this_machine(
-    server: Server, pets: Path, foldwise: Callable[..., Ended]
+@pytest.mark.parametrize(
+    "word",
+    ["model.weights=/home/me/w.pth", "model.weights=w.pth", "distill.run=one",
+     "model.args={'checkpoint_path': '/home/me/w.pth'}"],
+)  # fmt: skip
+def test_no_file_or_run_of_this_machine(
+    server: Server, one: Run, foldwise: Callable[..., Ended], word: str
 ) -> None:
-    words = ("competition=pets", "fold=0", "model.weights=/home/me/w.pth")
-    refused(foldwise("kernel", "train", *words), "w.pth is on this machine", code=2)
+    words = ("competition=pets", "fold=0", word)
+    refused(foldwise("kernel", "train", *words), f"{word} is on this machine", code=2)
+    assert not server.seen
 
 
 # --- data sets ------------------------------------------------------------------------------------
@@ -269,7 +344,7 @@ def test_created_then_versioned_and_never_twice(server: Server, tmp_path: Path) 
 # --- what travels ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", ["train", "infer"])
+@pytest.mark.parametrize("action", ["train", "infer", "blend"])
 def test_the_archive(action: str, tmp_path: Path) -> None:
     made = package.package(action, {"recipe.yaml": b"{}"})
     assert made == package.package(action, {"recipe.yaml": b"{}"})
@@ -280,6 +355,7 @@ def test_the_archive(action: str, tmp_path: Path) -> None:
         n for n in names if n.startswith("foldwise/kaggle/") and "client" in n
     ]
     assert ("foldwise/training/fold.py" in names) == (action == "train")
+    assert ("foldwise/ensemble/fit.py" in names) == (action == "blend")
     with zipfile.ZipFile(io.BytesIO(made.data)) as archive:
         content = {name: archive.read(name).decode() for name in archive.namelist()}
     for name, text in content.items():
@@ -296,6 +372,32 @@ def test_secrets_and_newer_python_are_refused(server: Server) -> None:
         package.package("infer", {"new.py": b"try:\n    pass\nexcept ValueError, TypeError:\n  x"})
 
 
+def test_no_secret_in_the_cells(
+    server: Server, one: Run, foldwise: Callable[..., Ended], home: Path
+) -> None:
+    key = server.kaggle.keys["ann"]
+    one.write_scores({**one.scores(), "metric": key})
+    ended = foldwise(*INFER)
+    refused(ended, "foldwise-one-infer.ipynb holds a part of your Kaggle credentials")
+    assert key not in ended.out + ended.err and versions(server) == 0
+    assert not list((home / "kernels").rglob("*.ipynb"))
+
+
+def test_a_metric_of_ones_own_goes_along(
+    server: Server, one: Run, foldwise: Callable[..., Ended], home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(home)
+    (home / "ours.py").write_text("def share(truth, predictions):\n    return 0.5\n")
+    text = one.config_file.read_text().replace("metric: accuracy", "metric: ours:share")
+    one.config_file.write_text(text)
+    ended = foldwise(*INFER)
+    assert ended.code == 0, ended.err
+    (session,) = server.kaggle.kernels["ann/foldwise-one-infer"].sessions
+    with zipfile.ZipFile(io.BytesIO(sources_of(session.request["text"]))) as archive:
+        assert archive.read("ours.py") == (home / "ours.py").read_bytes()
+
+
 def test_too_large(home: Path) -> None:
     made = package.Package(bytes(range(256)) * 4000, {"foldwise/large.py": 1_024_000})
     into = kernel.Kernel("x", "ann", "cpu", "notebook", "pets")
@@ -304,6 +406,13 @@ def test_too_large(home: Path) -> None:
     with pytest.raises(FoldwiseError, match=r"Kaggle takes 1,000,000: .* foldwise/large\.py"):
         kernel.write_kernel(into, made, [Cell("markdown", "# x")])
     assert not into.folder.exists()
+
+
+def test_runs_that_differ_have_names_that_differ() -> None:
+    names = ["a-b", "a_b", "a.b", "A-b", "a-b-", "x" * 80, "x" * 81]
+    slugs = {kernel.slug_for(f"foldwise {name} weights") for name in names}
+    assert len(slugs) == len(names) and "foldwise-a-b-weights" in slugs
+    assert all(6 <= len(slug) <= 50 for slug in slugs)
 
 
 @pytest.mark.parametrize("name", ["one-infer", "Ünïcode run.2", "x" * 80, "1"])

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from foldwise.kaggle import client, log, sending
-from helpers import Ended, write_run
+from helpers import Ended, start, write_run
 from kaggle_service.server import Server
 
 WORDS = ("submit", "run=one")
@@ -162,6 +163,21 @@ def test_the_quota_is_used_up_meanwhile(
     server.fault("CreateSubmission", status=400, message=message)
     refused(foldwise(*WORDS), message, "nothing was submitted")
     assert rows(home) == []
+
+
+def test_a_full_disk(server: Server, one: None, foldwise: Callable[..., Ended], home: Path) -> None:
+    """What cannot be written down is not sent."""
+    assert foldwise("submission", "run=one").code == 0
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    process = start(home, *WORDS, preexec_fn=limited)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "no room to write submissions/log.csv" in err, err
+    assert not server.kaggle.submissions
+    assert foldwise(*WORDS).code == 0
+    assert len(server.kaggle.submissions) == 1 and len(rows(home)) == 1
 
 
 @pytest.mark.parametrize("code", ["wrong key", "rules", "unknown"])

@@ -1,9 +1,11 @@
 """Folds that were trained in kernels are taken home as if they had been trained here."""
 
 import hashlib
+import io
 import json
 import re
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,8 +106,10 @@ def test_a_kernel_a_fold_as_many_as_may_run(
     server: Server, trainer: Trainer, foldwise: Callable[..., Ended], home: Path
 ) -> None:
     trainer.seconds = 0.5
-    ended = foldwise(*TRAIN, "each=true")
+    ended = foldwise(*TRAIN, "each=true", "gpus=2")
     assert ended.code == 0, ended.err
+    with zipfile.ZipFile(io.BytesIO(sources_of(trainer.sources[0]))) as archive:
+        assert b"gpus: 1\n" in archive.read("recipe.yaml")  # a process for each GPU there
     assert sorted(server.kaggle.kernels) == [f"ann/foldwise-r-train-fold{k}" for k in range(3)]
     assert server.asked("SaveKernel") > 3  # two at a time: the third had to wait
     assert Run("r").finished() == [0, 1, 2] and (home / "submissions" / "r.csv").is_file()

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -171,7 +172,40 @@ class Handler(BaseHTTPRequestHandler):
         if "Authorization" in self.headers:
             self.server.leaks.append(self.path)
 
+    def stream(self) -> None:
+        """Events of a kernel's log, as long as it runs; a fault cuts after so many of them."""
+        *_, owner, slug = urlsplit(self.path).path.split("/")
+        self.server.seen.append("stream")
+        fault = self.server.fault_at("stream")
+        if fault and fault.cut is None and self.spoiled(fault):
+            return
+        try:
+            lines = self.server.kaggle.lines(owner, slug, self.user("stream"))
+            first = next(lines, None)
+        except Refusal as refusal:
+            self.answer(refusal.code, refusal.body)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number, line in enumerate(chain([first] if first is not None else [], lines)):
+            if fault and number == fault.cut:
+                self.hang_up()
+                return
+            event = {"stream_name": "stdout", "time": number, "data": line}
+            self.chunk(f"data: {json.dumps(event)}\n\n")
+        self.chunk("data: END_OF_LOG\n\n")
+        self.chunk("")
+
+    def chunk(self, text: str) -> None:
+        self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
+        self.wfile.flush()
+
     def do_GET(self) -> None:
+        if "/kernels/logs/stream/" in self.path:
+            self.stream()
+            return
         self.refuse_credentials()
         self.server.seen.append("download")
         fault = self.server.fault_at("download")

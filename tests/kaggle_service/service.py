@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,11 +53,11 @@ class Competition:
     over: bool = False  # private scores are shown
     others: tuple[float, ...] = (0.5, 0.9)  # of the leaderboard
 
-    def archive(self) -> bytes:
+    def archive(self, without: str = "") -> bytes:
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
             for path in sorted(self.files.rglob("*")):
-                if path.is_file() and path.name != "solution.csv":
+                if path.is_file() and path.name not in ("solution.csv", without):
                     info = zipfile.ZipInfo(str(path.relative_to(self.files)), (2026, 1, 2, 3, 4, 6))
                     file.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
         return data.getvalue()
@@ -118,6 +118,7 @@ class Kaggle:
         # Switches
         self.never_scored = False
         self.scoring_error = ""  # said of every submission
+        self.lose_member = ""  # a file of competitions that is not in what people download
         self.drop_file = ""  # a blob of this name is not in the data set that is made
         self.slow_datasets = 0.0  # seconds until a data set is ready
         self.push_error = ""  # said with 200, as the service says quotas
@@ -126,6 +127,7 @@ class Kaggle:
         self.lose_output = ""  # a file that the kernel wrote and that is not kept
         self.damage_output = ""  # a file of which another byte is kept
         self.flat_mounts = False
+        self.said: list[str] = []  # what a session that runs has printed by now
         # Instead of running a kernel: what its source leaves.
         self.leaves: Callable[[str], dict[str, bytes]] | None = None
 
@@ -221,7 +223,7 @@ class Kaggle:
                 "You must accept this competition's rules before you'll be able to download files.",
                 "RulesAcceptanceRequired",
             )
-        return self.signed("archive.zip", found.archive())
+        return self.signed("archive.zip", found.archive(self.lose_member))
 
     def do_GetLeaderboard(self, request: Answer, user: str) -> Answer:
         found = self.competition(request)
@@ -468,6 +470,18 @@ class Kaggle:
     def do_GetKernelSessionStatus(self, request: Answer, user: str) -> Answer:
         last = self.kernel(request["userName"], request["kernelSlug"], user).sessions[-1]
         return {"status": last.status, "failureMessage": last.failure}
+
+    def lines(self, owner: str, slug: str, user: str) -> Iterator[str]:
+        """The stream of a session's log: what it has printed, then what it prints, to its end."""
+        last = self.kernel(owner, slug, user).sessions[-1]
+        sent = 0
+        while True:
+            over = last.status != "RUNNING"
+            yield from self.said[sent:]
+            sent = len(self.said)
+            if over:
+                return
+            time.sleep(0.01)
 
     def do_ListKernelSessionOutput(self, request: Answer, user: str) -> Answer:
         last = self.kernel(request["userName"], request["kernelSlug"], user).sessions[-1]

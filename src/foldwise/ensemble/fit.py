@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.config import Blend, Config
+from foldwise.config import Blend, Competition, Config
 from foldwise.ensemble import stack
 from foldwise.ensemble.checks import Kind
 from foldwise.ensemble.combine import combined
@@ -54,13 +54,11 @@ def fitter(members: Members, config: Config) -> Callable[[int | None], Parameter
 
     def fit(without: int | None) -> Parameters:
         folds = [k for k in members.folds if k != without]
-        targets = np.concatenate([members.targets[members.rows[k]] for k in folds])
+        targets = targets_in(members, folds)
         found = Parameters(_weights(len(members.names), blend), None, np.zeros(0))
         if blend.method == "stack":
-            rows = [
-                stack.features(partial(members.oof, k), len(members.names), settings) for k in folds
-            ]
-            stacker = stack.learn(np.concatenate(rows), targets, settings, blend, config.seed)
+            rows = stack_rows(members, folds)
+            stacker = stack.learn(rows, targets, settings, blend, config.seed)
             found = Parameters(None, stacker, np.zeros(0))
         elif evidence is not None and blend.method == "hillclimb":
             found = replace(found, weights=hillclimb(evidence, blend, without, config.seed))
@@ -77,6 +75,17 @@ def fitter(members: Members, config: Config) -> Callable[[int | None], Parameter
     return fit
 
 
+def stack_rows(members: Members, folds: list[int]) -> Array:
+    """What a stack sees of these folds, fold after fold, float32 (n, members, c)."""
+    count, settings = len(members.names), members.settings
+    return np.concatenate([stack.features(partial(members.oof, k), count, settings) for k in folds])
+
+
+def targets_in(members: Members, folds: list[int]) -> Array:
+    """The targets of these folds, fold after fold."""
+    return np.concatenate([members.targets[members.rows[k]] for k in folds])
+
+
 def _weights(members: int, blend: Blend) -> Array:
     """Those given by hand, or equal ones; they sum to 1."""
     given = np.array(blend.weights or [1.0] * members)
@@ -91,16 +100,25 @@ def predicted(
     fold: int | None,
 ) -> Array:
     """The blend of the members' tables of a fold (or, of test rows, of the run), float32 (c, n)."""
-    settings = members.settings
 
     def read(member: int) -> Array:
         if kind == "oof" and fold is not None:
             return members.oof(fold, member)
         return members.test(fold, member)
 
+    return applied(read, len(members.names), parameters, blend, members.settings)
+
+
+def applied(
+    read: Callable[[int], Array],
+    members: int,
+    parameters: Parameters,
+    blend: Blend,
+    settings: Competition,
+) -> Array:
+    """The blend of what ``read`` gives for each member, float32 (c, n)."""
     if parameters.stacker is not None:
-        x = stack.features(read, len(members.names), settings)
-        p = stack.stacked(parameters.stacker, x)
+        p = stack.stacked(parameters.stacker, stack.features(read, members, settings))
     else:
         assert parameters.weights is not None
         p = combined(read, parameters.weights, settings, blend)

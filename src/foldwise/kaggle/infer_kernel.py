@@ -1,10 +1,11 @@
 """`kernel infer` and `kernel submit`: a run predicts in a kernel, as code competitions want it."""
 
-import copy
 import hashlib
 import math
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from foldwise.kaggle.kernel import Kernel, Terms, read_push, slug_for, write_ker
 from foldwise.kaggle.lookalike import competition_entries, run_here
 from foldwise.kaggle.notebook import Cell
 from foldwise.kaggle.output import check_output, fetch_output
-from foldwise.kaggle.package import package
+from foldwise.kaggle.package import metric_modules, package
 from foldwise.kaggle.push import follow, mark, push
 from foldwise.kaggle.sending import Sending, submit_kernel
 from foldwise.kaggle.submit import check, cv, scored
@@ -34,22 +35,32 @@ from foldwise.provenance import prediction_columns
 from foldwise.runs import Run
 
 TOLERANCE = 0.02  # by which a probability may differ there: other chips, other precisions
+TESTSET = "foldwise.prediction.testset"
+Carried = Mapping[str, Mapping[str, Path]]
 NOT_SUBMITTED = "nothing is submitted: train a run that has more to say"
 ABOUT = """\
 # {run}: inference
 
-Predicts the test set of **{slug}** with the mean of {count} networks (`{model}`, {size} pixels,
-views: {views}), and writes `submission.csv`. {metric} on the folds that they had not seen: {score}.
+Predicts the test set of **{slug}** with {how}, and writes
+`submission.csv`. {metric} on the folds that the networks had not seen: {score}.
 
-The weights are in a private data set; the internet is off. An image that is missing or broken gets
+{networks}
+
+The weights are in private data sets; the internet is off. An image that is missing or broken gets
 the classes' shares of the training set. Made by `./run.sh kernel infer`.
 """
 PREDICT = """\
+from {module} import {function}
 from foldwise.kaggle import inside
-from foldwise.prediction.testset import predict_test
 
-run = inside.restored("{run}", "{marker}")
-predicted = predict_test(run, inside.competition("{slug}"))
+# Each run's data set is known by the list of its files, wherever it is mounted.
+run = inside.restored(
+    "{run}",
+    {{
+{markers}
+    }},
+)
+predicted = {function}(run, inside.competition("{slug}"))
 """
 WRITE = """\
 inside.write_submission(predicted.config.competition, predicted.data, predicted.table)
@@ -57,18 +68,35 @@ predicted.table.head()
 """
 
 
-def infer(run: Run, competition: str, terms: Terms) -> str:
+@dataclass(frozen=True)
+class DataSet:
+    """What a kernel needs of a run. marker: the name of the list of its files, ``text``.
+
+    networks: how many are among them; said: a line on these.
+    """
+
+    run: str
+    ref: str
+    files: dict[str, Path]
+    marker: str
+    text: bytes
+    networks: int
+    said: str
+
+    def mounted(self, folder: Path) -> dict[str, Path]:
+        """Its files here, the list too."""
+        (folder / self.marker).write_bytes(self.text)
+        return self.files | {self.marker: folder / self.marker}
+
+
+def infer(run: Run, carried: Carried, competition: str, terms: Terms) -> str:
     """Make the inference kernel, run it on Kaggle (or here), and compare what it predicts.
 
-    Returns a line on how it went. Raises FoldwiseError.
+    ``carried``: {run: its files, by their place in its folder} of the run, the last one, and where
+    it is a blend of all its members. Returns a line on how it went. Raises FoldwiseError.
     """
-    config, folds = run.config(), [k for k in run.finished() if run.model_file(k).is_file()]
+    config = run.config()
     config.run = run.name
-    if not folds:
-        raise FoldwiseError(
-            f"{run.name} has no finished fold to predict with; a blend has no network of its own: "
-            "make the kernel of one of its members"
-        )
     slug = competition or slug_of(config.competition.slug)
     data = layout.load(config)
     kaggle = None if terms.local else connect()
@@ -76,17 +104,15 @@ def infer(run: Run, competition: str, terms: Terms) -> str:
     if kaggle:
         check_access(kaggle, slug)
     kernel = Kernel(f"{run.name}-infer", owner, terms.machine, terms.kind, slug)
-    files = _weights(run, config, slug, folds, kernel.folder)
-    marker, text = dataset.marked(files)
-    name = slug_for(f"foldwise {run.name} weights")
-    kernel.datasets.append(f"{owner}/{name}")
-    made = package("infer", {})
-    print(write_kernel(kernel, made, _cells(run, config, slug, marker, len(folds))))
+    sets = [_data_set(name, files, owner, slug, kernel.folder) for name, files in carried.items()]
+    kernel.datasets.extend(one.ref for one in sets)
+    made = package("blend" if len(sets) > 1 else "infer", metric_modules(config.competition))
+    print(write_kernel(kernel, made, _cells(run, config, slug, sets)))
     if kaggle is None:
-        (kernel.folder / marker).write_bytes(text)
-        mounts = {f"datasets/{owner}/{name}": files | {marker: kernel.folder / marker}}
+        mounts = {f"datasets/{one.ref}": one.mounted(kernel.folder) for one in sets}
         return _here(run, config, data, kernel, mounts, terms, made.sha256)
-    dataset.upload(kaggle, name, files, marker, text)
+    for one in sets:
+        dataset.upload(kaggle, one.ref.partition("/")[2], one.files, one.marker, one.text)
     pushed = push(kaggle, kernel, made.sha256, 3600 * terms.hours + 1800)
     follow(kaggle, kernel.folder, pushed, terms.minutes)
     output = kernel.folder / "output"
@@ -175,25 +201,36 @@ def _here(
     return f"{line}; a test set {TIMES} times as large, with a broken image, gives a submission too"
 
 
-def _weights(
-    run: Run, config: Config, slug: str, folds: list[int], folder: Path
-) -> dict[str, Path]:
-    """The files of the data set: the networks, and the recipe without paths."""
-    there = copy.deepcopy(config)
-    there.competition.slug, there.config, there.run = slug, "default", run.name
+def _data_set(name: str, files: Mapping[str, Path], owner: str, slug: str, folder: Path) -> DataSet:
+    """A run's files, and its recipe without what is of this machine: the same for every kernel."""
+    there = Run(name).config()
+    there.competition.slug, there.config, there.run = slug, "default", name
     there.images.pack, there.images.workers, there.train.device = "auto", 0, "auto"
     there.model.weights = ""  # they are in the networks
-    write_text(folder / "config.yaml", compose.to_yaml(there))
-    files = {"config.yaml": folder / "config.yaml"}
-    paths = [run.model_file(fold) for fold in folds]
-    return files | {flat_name(path.relative_to(run.folder)): path for path in paths}
+    recipe = folder / "weights" / name / "config.yaml"
+    write_text(recipe, compose.to_yaml(there))
+    flat = {"config.yaml": recipe} | {flat_name(Path(name)): path for name, path in files.items()}
+    marker, text = dataset.marked(flat)
+    ref, count = f"{owner}/{slug_for(f'foldwise {name} weights')}", len(files)
+    networks = 0 if Run(name).is_blend() else count
+    views, size = there.tta.views, there.images.size
+    said = f"{name}: {count} of `{there.model.name}`, {size} pixels, views: {views}"
+    return DataSet(name, ref, flat, marker, text, networks, said)
 
 
-def _cells(run: Run, config: Config, slug: str, marker: str, count: int) -> list[Cell]:
-    scores = run.scores()
+def _cells(run: Run, config: Config, slug: str, sets: list[DataSet]) -> list[Cell]:
+    scores, networks = run.scores(), [one for one in sets if one.networks]
+    count = sum(one.networks for one in networks)
+    blend = len(sets) > 1
     about = ABOUT.format(
-        run=run.name, slug=slug, count=count, model=config.model.name, size=config.images.size,
-        views=config.tta.views, metric=scores.get("metric", "Score"), score=cv(scores) or "-",
+        run=run.name, slug=slug, metric=scores.get("metric", "Score"), score=cv(scores) or "-",
+        how=f"a blend ({config.blend.method}) of {count} networks" if blend
+        else f"the mean of {count} networks",
+        networks="\n".join(f"- {one.said}" for one in networks),
     )  # fmt: skip
-    predict = PREDICT.format(run=run.name, marker=marker, slug=slug)
+    predict = PREDICT.format(
+        run=run.name, slug=slug, module="foldwise.blended" if blend else TESTSET,
+        function="predict_run" if blend else "predict_test",
+        markers="\n".join(f'        "{one.run}": "{one.marker}",' for one in sets),
+    )  # fmt: skip
     return [Cell("markdown", about), Cell("code", predict), Cell("code", WRITE)]

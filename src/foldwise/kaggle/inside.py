@@ -54,13 +54,16 @@ def dataset(marker: str) -> Path:
     return found.parent
 
 
-def restored(name: str, marker: str) -> Run:
-    """The run whose files a data set holds, under a home of its own: the output stays clean."""
+def restored(name: str, markers: dict[str, str]) -> Run:
+    """A run, with the files that data sets hold of it and of others that it needs.
+
+    ``markers``: {run: of its data set}. They are under a home of their own: the output stays clean.
+    """
     home = Path(tempfile.mkdtemp())
     os.environ["FOLDWISE_HOME"] = str(home)
-    run = Run(name)
-    _unflatten(dataset(marker), run.folder, marker)
-    return run
+    for one, marker in markers.items():
+        _unflatten(dataset(marker), Run(one).folder, marker)
+    return Run(name)
 
 
 def train(name: str, slug: str, folds: list[int], hours: float, marker: str = "") -> None:

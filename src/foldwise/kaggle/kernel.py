@@ -10,7 +10,7 @@ from typing import Any
 from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
 from foldwise.files import home, read_json, shown, write_json, write_text
 from foldwise.kaggle.notebook import Cell, notebook, script, source_bytes, unpack_cell
-from foldwise.kaggle.package import Package, listing
+from foldwise.kaggle.package import Package, listing, refuse_secrets
 
 LIMIT = 1_000_000  # bytes of source that Kaggle takes
 # Our names of the machines that Kaggle lends, and its own.
@@ -105,9 +105,12 @@ def machine_named(name: str) -> str:
 
 
 def slug_for(words: str) -> str:
-    """A name as Kaggle makes one of a title: 6 to 50 of a-z, 0-9 and -; long ones are cut."""
+    """A name as Kaggle makes one of a title: 6 to 50 of a-z, 0-9 and -.
+
+    Where that loses something (a long name is cut, a_b and a.b would be one), a hash tells apart.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-    if len(slug) > 50:
+    if len(slug) > 50 or slug != words.replace(" ", "-"):
         slug = f"{slug[:41].rstrip('-')}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
     return slug
 
@@ -116,10 +119,11 @@ def write_kernel(kernel: Kernel, package: Package, cells: list[Cell]) -> str:
     """Write kernels/<name>/ and return the list of the files that travel in its archive.
 
     ``cells``: the first is what a reader sees first; the archive comes second. Raises FoldwiseError
-    for a source over Kaggle's limit.
+    for a source over Kaggle's limit, and for one with a part of the credentials in it.
     """
     whole = [cells[0], unpack_cell(package), *cells[1:]]
     text = notebook(whole) if kernel.kind == "notebook" else script(whole)
+    refuse_secrets({kernel.code_file.name: text.encode()})
     size = source_bytes(text, kernel.kind)
     largest = sorted(package.sizes, key=lambda name: -package.sizes[name])
     if size > LIMIT:

@@ -4,9 +4,12 @@ import ast
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from foldwise.config import Competition
 from foldwise.errors import FoldwiseError
 from foldwise.kaggle import client
 
@@ -17,6 +20,7 @@ PYTHON = (3, 12)  # of Kaggle's image
 BEGIN = {
     "train": ("foldwise.kaggle.inside", "foldwise.__main__", "foldwise.training.train"),
     "infer": ("foldwise.kaggle.inside", "foldwise.prediction.testset"),
+    "blend": ("foldwise.kaggle.inside", "foldwise.blended"),
 }
 ROOF = ("foldwise.cli", "foldwise.verbs")
 NEVER = ("foldwise.audit",)  # a split that is made anew may ask it, and a kernel gets its split
@@ -36,14 +40,14 @@ class Package:
 
 
 def package(action: str, extras: dict[str, bytes]) -> Package:
-    """The code that a kernel needs to ``train`` or ``infer``, and ``extras`` beside it.
+    """The code that a kernel needs to ``train``, ``infer`` or infer a ``blend``, and ``extras``.
 
     Raises FoldwiseError for a file that Kaggle's Python could not read, and where one holds a part
     of the credentials.
     """
     files = {f"foldwise/{name}": path.read_bytes() for name, path in sorted(_code(action).items())}
     files |= extras
-    _refuse_secrets(files)
+    refuse_secrets(files)
     for name, content in files.items():
         if name.endswith(".py"):
             _refuse_newer(name, content)
@@ -52,6 +56,17 @@ def package(action: str, extras: dict[str, bytes]) -> Package:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, DATE), content, zipfile.ZIP_DEFLATED)
     return Package(data.getvalue(), {name: len(content) for name, content in files.items()})
+
+
+def metric_modules(settings: Competition) -> dict[str, bytes]:
+    """The files here of metrics that a person has written: {module.py: its text}."""
+    found = {}
+    for metric in (settings.metric, *settings.metrics):
+        module, _, function = metric.partition(":")
+        path = Path(module.replace(".", "/") + ".py")
+        if function and path.is_file():
+            found[path.as_posix()] = path.read_bytes()
+    return found
 
 
 def _code(action: str) -> dict[str, Path]:
@@ -77,6 +92,7 @@ def _file(module: str) -> Path | None:
     return path if module.startswith("foldwise.") and path.is_file() else None
 
 
+@cache
 def _imported(module: str, path: Path) -> list[str]:
     tree = ast.parse(path.read_bytes())
     nodes = tree.body if module in ROOF else ast.walk(tree)
@@ -89,7 +105,8 @@ def _imported(module: str, path: Path) -> list[str]:
     return names
 
 
-def _refuse_secrets(files: dict[str, bytes]) -> None:
+def refuse_secrets(files: Mapping[str, bytes]) -> None:
+    """Raises FoldwiseError where one of the files holds a part of the credentials."""
     for secret in client.secrets():
         for name, content in files.items():
             if secret.encode() in content:
@@ -99,6 +116,7 @@ def _refuse_secrets(files: dict[str, bytes]) -> None:
                 )
 
 
+@cache
 def _refuse_newer(name: str, content: bytes) -> None:
     try:
         ast.parse(content, name, feature_version=PYTHON)

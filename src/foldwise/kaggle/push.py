@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from foldwise.errors import FoldwiseError, first_few
@@ -13,6 +14,7 @@ from foldwise.files import shown, write_text
 from foldwise.kaggle import client
 from foldwise.kaggle.client import Kaggle, Refused, Unanswered
 from foldwise.kaggle.kernel import Kernel, Push, read_push, write_push
+from foldwise.kaggle.live import printed
 
 POLL = (5.0, 60.0)  # seconds between two looks at a kernel: at first, and at most
 SHY = 60.0  # seconds in which Kaggle may not know yet what was just made
@@ -53,25 +55,14 @@ def push(kaggle: Kaggle, kernel: Kernel, archive: str, seconds: float) -> Push:
 def follow(kaggle: Kaggle, folder: Path, made: Push, minutes: float) -> None:
     """Wait until the session of a push has ended well; its log becomes ``folder``/log.txt.
 
+    What it prints is shown meanwhile, where Kaggle streams it.
+
     Raises FoldwiseError where it failed, was cancelled or took the place of another version, and
     where it has not ended within ``minutes`` (it goes on, and the next call waits again).
     """
-    began, pause, before = time.monotonic(), POLL[0], ""
-    while True:
-        answer = _status(kaggle, made.ref, patient=time.monotonic() - began < SHY)
-        state = answer.status.name if answer else "not known yet"
-        if state != before:
-            print(f"{made.ref} version {made.version}: {state.lower()}", file=sys.stderr)
-            before = state
-        if state in ENDED:
-            break
-        if time.monotonic() + pause > began + 60 * minutes:
-            raise FoldwiseError(
-                f"{made.ref} has not ended after {minutes:g} minutes ({state.lower()}): the same "
-                "command goes on waiting, and pushes nothing again"
-            )
-        time.sleep(pause)
-        pause = min(1.5 * pause, POLL[1])
+    with printed(kaggle, made.ref) as running:
+        answer = _ended(kaggle, made, minutes, running)
+    state = answer.status.name
     log = _log(kaggle, made.ref)
     write_text(folder / "log.txt", log)
     now = _version(kaggle, made.ref)
@@ -89,6 +80,28 @@ def follow(kaggle: Kaggle, folder: Path, made: Push, minutes: float) -> None:
             f"{made.ref} version {made.version} ended as {state.lower()}: {reason[-500:]} (its log "
             f"is in {shown(folder / 'log.txt')})"
         )
+
+
+def _ended(kaggle: Kaggle, made: Push, minutes: float, running: Event) -> Any:
+    """The answer on a session that has ended; ``running`` is set when it has begun."""
+    began, pause, before = time.monotonic(), POLL[0], ""
+    while True:
+        answer = _status(kaggle, made.ref, patient=time.monotonic() - began < SHY)
+        state = answer.status.name if answer else "not known yet"
+        if state != before:
+            print(f"{made.ref} version {made.version}: {state.lower()}", file=sys.stderr)
+            before = state
+        if state in ENDED:
+            return answer
+        if state == "RUNNING":
+            running.set()
+        if time.monotonic() + pause > began + 60 * minutes:
+            raise FoldwiseError(
+                f"{made.ref} has not ended after {minutes:g} minutes ({state.lower()}): the same "
+                "command goes on waiting, and pushes nothing again"
+            )
+        time.sleep(pause)
+        pause = min(1.5 * pause, POLL[1])
 
 
 def mark(folder: Path, made: Push, **changes: str) -> Push:

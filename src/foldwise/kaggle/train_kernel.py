@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ from foldwise.kaggle.kernel import Kernel, Push, Terms, slug_for, write_kernel
 from foldwise.kaggle.lookalike import competition_entries, run_here
 from foldwise.kaggle.notebook import Cell
 from foldwise.kaggle.output import check_output, fetch_output
-from foldwise.kaggle.package import Package, package
+from foldwise.kaggle.package import Package, metric_modules, package
 from foldwise.kaggle.push import Busy, follow, mark, push
 from foldwise.provenance import read_provenance
 from foldwise.runs import Run
 
 OF_HERE = ("model.weights", "distill.run")  # settings that name files or runs of this machine
+PATH_OF_HERE = re.compile(r"""(^|['"])(/|~|\.\./)""")  # in the text of a value, or inside of it
 ABOUT = """\
 # {run}
 
@@ -192,10 +194,7 @@ def _extras(config: Config, data: CompetitionData, split: FrozenFolds) -> dict[s
         extras[f"competition/{name}"] = new[name] if name in new else (place / name).read_bytes()
     if (data.folder / "corrections.csv").is_file():
         extras["competition/corrections.csv"] = (data.folder / "corrections.csv").read_bytes()
-    module = config.competition.metric.partition(":")[0].replace(".", "/") + ".py"
-    if ":" in config.competition.metric and Path(module).is_file():
-        extras[module] = Path(module).read_bytes()
-    return extras
+    return extras | metric_modules(config.competition)
 
 
 def _recipe(config: Config) -> str:
@@ -204,8 +203,9 @@ def _recipe(config: Config) -> str:
     there.competition.slug, there.config = slug_of(config.competition.slug), "default"
     there.images.pack = "off" if config.images.pack == "off" else "auto"
     there.images.workers, there.train.device = 0, "auto"
+    there.gpus = 1  # each of the kernel's GPUs has a process of its own
     for key, value in compose.flat(there).items():
-        if (key in OF_HERE and value) or str(value).startswith(("/", "~", "../")):
+        if (key in OF_HERE and value) or PATH_OF_HERE.search(str(value)):
             raise UsageError(
                 f"{key}={value} is on this machine, and a kernel does not have it: train here, or "
                 "leave it out"

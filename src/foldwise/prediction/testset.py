@@ -1,6 +1,7 @@
 """A finished run on a test set that it has not seen: what an inference kernel does."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +32,18 @@ class Predicted:
     prior: list[str]
 
 
-def predict_test(run: Run, folder: Path) -> Predicted:
+def predict_test(
+    run: Run, folder: Path, views: Sequence[str] = ("",), place: Path | None = None
+) -> Predicted:
     """The test set of the competition in ``folder``, predicted by the run's finished folds.
 
-    Images that are missing or broken get the class prior. Beside the table a few batches are in
-    memory; decoded images are on the disk of temporary files, where it has room. Raises
-    FoldwiseError.
+    ``views``: each is predicted, and their mean is taken ('': the run's own). Images that are
+    missing or broken get the class prior. Beside the table a few batches are in memory; decoded
+    images are in ``place`` (None: among temporary files), where it has room. Raises FoldwiseError.
     """
+    if place is None:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            return predict_test(run, folder, views, Path(temporary))
     config = run.config()
     config.competition.slug = str(folder)
     config.images.missing, folds = "drop", run.finished()
@@ -47,17 +53,16 @@ def predict_test(run: Run, folder: Path) -> Predicted:
         raise FoldwiseError(f"{folder.name}, {run.name}: there is no {lacks} to predict with")
     device = device_of(config)
     prepare(config.train, device)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        images, usable = _opened(config, data.test["file"].tolist(), Path(place), device)
-        total = np.zeros((len(data.test), len(config.competition.classes)))
-        for fold in folds:
-            model, _ = load_fold(run, fold, device)
-            if config.train.precision != "fp32":  # the fast one of this device, not of another
-                model.config.train.precision = automatic_precision(device)
-            if len(usable):
-                total[usable] += model(images, usable)
-            print(f"fold {fold}: {len(usable):,} images predicted", flush=True)
-    total /= len(folds)
+    images, usable = _opened(config, data.test["file"].tolist(), place, device)
+    total = np.zeros((len(data.test), len(config.competition.classes)))
+    for fold in folds:
+        model, _ = load_fold(run, fold, device)
+        if config.train.precision != "fp32":  # the fast one of this device, not of another
+            model.config.train.precision = automatic_precision(device)
+        for one in views if len(usable) else ():
+            total[usable] += model(images, usable, one)
+        print(f"{run.name} fold {fold}: {len(usable):,} images predicted", flush=True)
+    total /= len(folds) * len(views)
     others = np.setdiff1d(np.arange(len(total)), usable)
     total[others] = _prior(data)
     prior = data.test["id"].iloc[others].tolist()

@@ -70,6 +70,11 @@ def file_name(views: str) -> str:
     return views.replace(",", "_").replace(":", "=")
 
 
+def named_so(name: str) -> str:
+    """The views whose `file_name` this is."""
+    return name.replace("_", ",").replace("=", ":")
+
+
 def _in_pixels(name: str, size: int) -> str:
     """move:1:0 is a shift by a sixteenth of the side; hflip+plain is hflip; zoom:1.20 zoom:1.2."""
     match = re.fullmatch(r"(.*)move:(-?\d+):(-?\d+)", name)
