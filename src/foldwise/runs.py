@@ -52,6 +52,15 @@ class Run:
         """report/: what `./run.sh report` writes, which can be deleted at any time."""
         return self.folder / "report"
 
+    def evaluation_folder(self, name: str) -> Path:
+        """evaluate/<name>/: what `./run.sh evaluate` writes of a labelled set."""
+        return self.folder / "evaluate" / name
+
+    @property
+    def export_folder(self) -> Path:
+        """export/: what `./run.sh export` writes."""
+        return self.folder / "export"
+
     def fold_folder(self, fold: int) -> Path:
         return self.folder / f"fold{fold}"
 
@@ -277,6 +286,14 @@ class Run:
         """blend.json: of a fold, the mark that it is finished, to be written last."""
         folder = self.folder if fold is None else self.fold_folder(fold)
         write_json(folder / BLEND, parameters)
+
+    def blend(self, fold: int | None) -> dict[str, Any]:
+        """blend.json, of a fold or of the run. Raises FoldwiseError: missing or damaged."""
+        folder = self.folder if fold is None else self.fold_folder(fold)
+        return dict(read_json(folder / BLEND))
+
+    def is_blend(self) -> bool:
+        return (self.folder / BLEND).is_file()
 
     def checkpoint(self, fold: int) -> Path:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.config import Blend, Config
+from foldwise.config import Blend, Competition, Config
 from foldwise.ensemble import stack
 from foldwise.ensemble.checks import Kind
 from foldwise.ensemble.combine import combined
@@ -91,16 +91,25 @@ def predicted(
     fold: int | None,
 ) -> Array:
     """The blend of the members' tables of a fold (or, of test rows, of the run), float32 (c, n)."""
-    settings = members.settings
 
     def read(member: int) -> Array:
         if kind == "oof" and fold is not None:
             return members.oof(fold, member)
         return members.test(fold, member)
 
+    return applied(read, len(members.names), parameters, blend, members.settings)
+
+
+def applied(
+    read: Callable[[int], Array],
+    members: int,
+    parameters: Parameters,
+    blend: Blend,
+    settings: Competition,
+) -> Array:
+    """The blend of what ``read`` gives for each member, float32 (c, n)."""
     if parameters.stacker is not None:
-        x = stack.features(read, len(members.names), settings)
-        p = stack.stacked(parameters.stacker, x)
+        p = stack.stacked(parameters.stacker, stack.features(read, members, settings))
     else:
         assert parameters.weights is not None
         p = combined(read, parameters.weights, settings, blend)
