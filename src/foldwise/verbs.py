@@ -73,6 +73,23 @@ def predict(words: list[str]) -> int:
     return 0
 
 
+def evaluate(words: list[str]) -> int:
+    given = own_keys("evaluate", words, required=("run", "input"))
+    from foldwise.evaluate_verb import evaluate
+
+    truth, fold, tta = (given.get(key, "") for key in ("truth", "fold", "tta"))
+    evaluate(given["run"], given["input"], truth, fold, tta)
+    return 0
+
+
+def export(words: list[str]) -> int:
+    given = own_keys("export", words, required=("run",))
+    from foldwise.prediction.export import export
+
+    export(given["run"], given.get("fold", ""), given.get("out", ""), flag(given, "mean"))
+    return 0
+
+
 def blend(words: list[str]) -> int:
     import json
 
@@ -315,6 +332,27 @@ VERBS = {
             "fold": "folds to predict: 0..4, 0,2, 3 or all (left out: those that are finished)",
             "tta": "views: flip, flips, d4, crop4, views8, views16, shift16, multiscale, a list",
             "views": "true: each of the views alone, too, in tables of its own",
+        },
+    ),
+    "evaluate": Verb(
+        "score a run or blend on a labelled set",
+        evaluate,
+        {
+            "run": "the run whose networks predict",
+            "input": "a folder with a folder a class, a .csv of images with labels, or a folder",
+            "truth": "a table of ids and labels for the images of that folder",
+            "fold": "folds whose mean predicts: 0..4, 0,2, 3 (left out: all that are finished)",
+            "tta": "views, as of predict (left out: the run's own)",
+        },
+    ),
+    "export": Verb(
+        "write a run's networks as ONNX, checked against torch",
+        export,
+        {
+            "run": "the run, not a blend",
+            "fold": "folds to write: 0..4, 0,2, 3 (left out: all that are finished)",
+            "mean": "true: one file with the mean of the folds instead of one each",
+            "out": "folder for the files (left out: oof/<run>/export)",
         },
     ),
     "blend": Verb(

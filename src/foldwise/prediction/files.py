@@ -9,6 +9,7 @@ import torch
 
 from foldwise.bar import counted
 from foldwise.config import Config
+from foldwise.containers import JOINED
 from foldwise.device import automatic_precision, prepare
 from foldwise.errors import FoldwiseError
 from foldwise.images.decode import UnreadableImage, threads
@@ -75,6 +76,10 @@ def _decoded(
 
     def decode(position: int) -> None:
         try:
+            if not names[position]:
+                raise UnreadableImage("is missing")
+            if JOINED in names[position]:
+                raise UnreadableImage("has a line break in its name")
             for look, images in pixels.items():
                 images[position] = look.decode(names[position])
         except UnreadableImage as error:
