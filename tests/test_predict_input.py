@@ -15,7 +15,7 @@ from foldwise.provenance import read_table
 from foldwise.runs import Run
 from helpers import QUICK, Ended, write_competition
 
-CLASSES = ('a,"b"', "ねこ", "owl <i>")
+CLASSES = ('a,"b"', "owl <i>", "ねこ")
 COLUMNS = [f"prob_{name}" for name in CLASSES]
 BLENDS = {
     "mean": ("runs=a,b", "method=mean"),

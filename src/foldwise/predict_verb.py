@@ -29,7 +29,7 @@ def predict_input(
     target = Path(out).expanduser()
     if out not in ("", "-"):
         format_of(target)
-    if not out and not single:
+    if not out and not single and source.exists():
         raise UsageError(
             f"input={place} is no image: say out=FILE.csv (or .json, .parquet) for its predictions"
         )
