@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
 
 from foldwise import runview
 from foldwise.bar import counted
-from foldwise.competition.reading.listed import Listed, labelled
+from foldwise.competition.reading.listed import Listed, labelled, place_of
 from foldwise.compose import recipe_hash
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
@@ -28,8 +28,8 @@ def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
     ``truth``: a table of ids and labels, where neither folders nor ``place`` itself say them.
     Broken images count with the class prior, as in a submission. Raises FoldwiseError, UsageError.
     """
-    run, source = Run(name), Path(place).expanduser()
-    table_of_truth = Path(truth).expanduser() if truth else None
+    run, source = Run(name), place_of(place)
+    table_of_truth = place_of(truth) if truth else None
     found, targets = labelled(source, table_of_truth, run.config().competition)
     _refuse_doubled(found.ids, place)
     predictor = predictor_of(name, folds, views)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.bar import counted
-from foldwise.competition.reading.listed import LISTS, Listed, listed
+from foldwise.competition.reading.listed import LISTS, Listed, listed, place_of
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 from foldwise.prediction.output import format_of, ranked, short, table_of, writer
@@ -24,7 +24,7 @@ def predict_input(
     ``out``: a .csv, .json or .parquet, or ``-`` for JSON on the screen; ``members``: each fold's
     (of a blend each member's) prediction, too. Raises FoldwiseError and UsageError.
     """
-    source = Path(place).expanduser()
+    source = place_of(place)
     single = source.is_file() and source.suffix.lower() not in LISTS
     target = Path(out).expanduser()
     if out not in ("", "-"):

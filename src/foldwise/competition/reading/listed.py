@@ -16,7 +16,7 @@ from foldwise.competition.reading.tables import Table, read_table, refuse_empty
 from foldwise.competition.targets import Targets, of_labels, read_targets
 from foldwise.config import Competition
 from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
-from foldwise.files import shown
+from foldwise.files import home, shown
 
 LISTS = (".txt", ".csv", ".tsv")
 
@@ -32,6 +32,12 @@ class Listed:
     files: list[str]
     table: Table | None = None
     column: str = ""
+
+
+def place_of(text: str) -> Path:
+    """A path as a person says it: from the current folder, or from that of input/ and oof/."""
+    path = Path(text).expanduser()
+    return path if path.exists() or not (home() / path).exists() else home() / path
 
 
 def listed(place: Path, columns: Sequence[str] = ()) -> Listed:
