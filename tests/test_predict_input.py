@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,19 +228,10 @@ def test_predict_refuses_in_one_line(
     finally:
         for path, data in zip(others, kept, strict=True):
             path.write_bytes(data)
-    config = Run("b").config_file
-    text = config.read_text(encoding="utf-8")
-    try:
-        table = Run("b").table(0, "oof")
-        before, origin = read_table(table)
-        import dataclasses
-
-        other = dataclasses.replace(origin, recipe_hash="0" * len(origin.recipe_hash))
-        Run("b").write_predictions(0, "oof", before, other)
-        refused(1, "b is not the run that mean was made of", "run=mean", everything, "out=x.csv")
-        Run("b").write_predictions(0, "oof", before, origin)
-    finally:
-        config.write_text(text, encoding="utf-8")
+    before, origin = read_table(Run("b").table(0, "oof"))
+    Run("b").write_predictions(0, "oof", before, replace(origin, recipe_hash="0" * 16))
+    refused(1, "b is not the run that mean was made of", "run=mean", everything, "out=x.csv")
+    Run("b").write_predictions(0, "oof", before, origin)
 
 
 def test_evaluate_a_fold_on_its_own_rows(

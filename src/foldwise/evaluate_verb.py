@@ -79,7 +79,8 @@ def _say_seen(run: Run, ids: Sequence[str], folds: str) -> None:
     """Training rows among the images, told by their ids: a score on them says little."""
     seen: set[str] = set()
     for fold in run.finished():
-        if str(fold) != folds:  # its own rows are held out from one fold's network
+        there = run.table(fold, "oof").is_file()  # not where the weights alone were copied to
+        if there and str(fold) != folds:  # its own rows are held out from one fold's network
             seen |= set(run.predictions(fold, "oof", "", ["id"])[0]["id"])
     stems = {PurePath(name).stem for name in seen}
     met = [name for name in ids if name in seen or PurePath(name).stem in stems]

@@ -144,44 +144,47 @@ def predictor_of(name: str, folds: str, views: str) -> Predictor:
     wanted = compose.parse_folds(folds, config.folds.k) if folds else []
     if views:
         views_of(views, config.images.size or 32)  # a misspelt one is said before anything is read
-    loaded: dict[str, Networks] = {}
-    source = _source(run, wanted, [views], device, loaded, "")
-    models = [model for networks in loaded.values() for model in networks.models]
+    loaded = Loaded(device, wanted[0] if len(wanted) == 1 else None, {})
+    source = _source(run, wanted, [views], loaded, "")
+    models = [model for models in loaded.models.values() for model in models]
     return Predictor(run, config, source, models, views)
 
 
-def _source(
-    run: Run,
-    folds: list[int],
-    views: list[str],
-    device: torch.device,
-    loaded: dict[str, Networks],
-    blend: str,
-) -> Source:
+@dataclass(frozen=True)
+class Loaded:
+    """models: by run and folds, however many blends they are in. one: the only fold, or None."""
+
+    device: torch.device
+    one: int | None
+    models: dict[tuple[str, tuple[int, ...]], list[FoldModel]]
+
+
+def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend: str) -> Source:
     if run.is_blend():
-        _refuse_unfinished(run, folds, run.finished())
-        mixture = mixture_of(run, folds[0] if len(folds) == 1 else None)
+        finished = run.finished()
+        _refuse_unfinished(run, folds, finished)
+        mixture = mixture_of(run, loaded.one)
         members: dict[str, Source] = {}
         for name, own in mixture.members:
             member = Run(name)
             inside = views if views != [""] else _views(member, own)
             title = f"{name}:{own}" if own else name
-            members[title] = _source(member, folds, inside, device, loaded, run.name)
+            members[title] = _source(member, folds or finished, inside, loaded, run.name)
         return Blended(members, mixture)
-    if run.name not in loaded:
-        there = [fold for fold in run.finished() if run.model_file(fold).is_file()]
-        if not there:
-            of = f", and {blend} is made of it" if blend else ""
-            raise FoldwiseError(
-                f"{run.name} has no network to predict with{of}: train it, or name another run"
-            )
-        _refuse_unfinished(run, folds, there)
-        others = [fold for fold in range(run.config().folds.k) if fold not in there]
-        if others and not folds:
-            print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
-        chosen = folds or there
-        loaded[run.name] = Networks(chosen, networks_of(run, chosen, device), [""])
-    return Networks(loaded[run.name].folds, loaded[run.name].models, views)
+    there = [fold for fold in run.finished() if run.model_file(fold).is_file()]
+    if not there:
+        of = f", and {blend} is made of it" if blend else ""
+        raise FoldwiseError(
+            f"{run.name} has no network to predict with{of}: train it, or name another run"
+        )
+    _refuse_unfinished(run, folds, there)
+    others = [fold for fold in range(run.config().folds.k) if fold not in there]
+    if others and not folds:
+        print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
+    key = run.name, tuple(folds or there)
+    if key not in loaded.models:
+        loaded.models[key] = networks_of(run, key[1], loaded.device)
+    return Networks(list(key[1]), loaded.models[key], views)
 
 
 def _refuse_unfinished(run: Run, folds: list[int], finished: list[int]) -> None:
