@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foldwise.bar import counted
 from foldwise.config import Config
 from foldwise.containers import JOINED
-from foldwise.device import automatic_precision, prepare
+from foldwise.device import automatic_precision
 from foldwise.errors import FoldwiseError
 from foldwise.images.decode import UnreadableImage, threads
 from foldwise.images.load import ResidentImages
 from foldwise.images.pack import Look
-from foldwise.prediction.fold_model import FoldModel, device_of, load_fold
+from foldwise.prediction.fold_model import FoldModel, load_fold
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 
@@ -126,30 +125,6 @@ def batch_of(config: Config, views: str) -> int:
     """Images that `predict` takes at a time."""
     number = len(views_of(views or config.tta.views, config.images.size))
     return max(1, 2 * config.train.batch_size // number)
-
-
-def predict_files(
-    run: Run, fold: int, files: Sequence[str], views: str = "", said: str = ""
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Image files predicted by the network of a finished fold: float32 (files, classes).
-
-    And {position: what is wrong} of those that do not decode, whose rows are nan. ``views``: other
-    ones than the run's; ``said``: what the bar counts. Beside the result one part is in memory.
-    Raises FoldwiseError and UsageError.
-    """
-    config = run.config()
-    device = device_of(config)
-    prepare(config.train, device)
-    (model,) = networks_of(run, [fold], device)
-    values = np.full((len(files), len(config.competition.classes)), np.nan, np.float32)
-    broken: dict[int, str] = {}
-    what = said or f"images predicted by fold {fold} of {run.name}"
-    with counted(len(files), what) as advance:
-        for part in stream([model], files, views):
-            values[part.start + part.usable] = predicted(model, part, views)
-            broken |= {part.start + n: reason for n, reason in part.broken.items()}
-            advance(part.count)
-    return values, broken
 
 
 def stream(models: Sequence[FoldModel], files: Sequence[str], views: str = "") -> Iterator[Part]:
