@@ -18,7 +18,7 @@ from foldwise.prediction.fold_model import FoldModel, load_fold
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 
-PART = 2**26  # bytes of pixels that are decoded at a time
+PART, ROWS = 2**26, 4096  # bytes of pixels and predictions at a time, and images
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,16 @@ class Part:
 
 
 def parts(
-    files: Sequence[str], looks: Sequence[Look], step: int, workers: int, ahead: bool
+    files: Sequence[str], looks: Sequence[Look], numbers: int, step: int, workers: int, ahead: bool
 ) -> Iterator[Part]:
     """The files in their order, each decoded once for every look.
 
-    ``step``: a part is a multiple of so many, so that batches are cut as in one long list.
-    ``ahead``: the next part is decoded while one is used.
+    ``numbers`` are predicted of an image. ``step``: a part is a multiple of so many, so that
+    batches are cut as in one long list. ``ahead``: the next part is decoded while one is used.
     """
     looks = list(dict.fromkeys(looks))
-    count = max(1, PART // sum(look.bytes for look in looks) // step) * step
+    most = min(ROWS, PART // (sum(look.bytes for look in looks) + 4 * numbers))
+    count = max(1, most // step) * step
     starts = range(0, len(files), count)
     with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as one:
         waiting: Future[Part] | None = None
@@ -133,5 +134,6 @@ def stream(models: Sequence[FoldModel], files: Sequence[str], views: str = "") -
     step = batch_of(first.config, views)
     workers = threads(first.config.images.workers)
     looks = [look_of(model.config) for model in models]
+    numbers = (len(models) + 1) * len(first.config.competition.classes)
     # Where the processor itself computes, decoding beside it gains nothing (see images.load).
-    return parts(files, looks, step, workers, ahead=first.device.type != "cpu")
+    return parts(files, looks, numbers, step, workers, ahead=first.device.type != "cpu")
