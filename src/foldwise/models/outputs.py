@@ -68,5 +68,5 @@ def _from_steps(logits: Tensor) -> Tensor:
     for step in range(1, len(steps)):  # (torch.cummin, which ONNX has no operator for)
         steps[step] = torch.minimum(steps[step], steps[step - 1])
     above = torch.stack(steps, dim=1)
-    ends = above.new_ones(len(above), 1), above.new_zeros(len(above), 1)
+    ends = torch.ones_like(above[:, :1]), torch.zeros_like(above[:, :1])
     return torch.cat([ends[0], above], dim=1) - torch.cat([above, ends[1]], dim=1)

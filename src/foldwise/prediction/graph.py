@@ -64,13 +64,13 @@ def onnx_bytes(whole: Whole, example: Tensor) -> bytes:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(said):
             warnings.simplefilter("ignore")
+            traced = _traced(whole, example)
+            pooling = {torch.ops.aten.adaptive_max_pool2d.default: _grid_maximum}
             program = torch.onnx.export(
-                whole,
-                (example,),
+                traced.run_decompositions(pooling),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 verbose=False,
             )
     except Exception as error:  # the exporter's own, of many kinds
@@ -82,6 +82,28 @@ def onnx_bytes(whole: Whole, example: Tensor) -> bytes:
     assert program is not None
     data: bytes = program.model_proto.SerializeToString()
     return data
+
+
+def _traced(whole: Whole, example: Tensor) -> torch.export.ExportedProgram:
+    """For any number of images; reading the code itself helps where running it does not."""
+    batch = ({0: torch.export.Dim.DYNAMIC},)
+    try:
+        return torch.export.export(whole, (example,), dynamic_shapes=batch)
+    except Exception:
+        return torch.export.export(whole, (example,), dynamic_shapes=batch, strict=True)
+
+
+def _grid_maximum(maps: Tensor, grid: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """torch's adaptive_max_pool2d, which ONNX has no operator for: first by rows, then by columns.
+
+    Where the maxima were is not asked for: the second tensor only has their shape.
+    """
+    for axis, count in zip((-2, -1), grid, strict=True):
+        side = maps.shape[axis]
+        windows = [(n * side // count, -(-(n + 1) * side // count)) for n in range(count)]
+        parts = [maps.narrow(axis, start, stop - start) for start, stop in windows]
+        maps = torch.stack([part.amax(axis) for part in parts], axis)
+    return maps, torch.zeros_like(maps, dtype=torch.int64)
 
 
 def largest_difference(whole: Whole, data: bytes, images: Tensor) -> float:
