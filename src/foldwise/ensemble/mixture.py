@@ -1,12 +1,12 @@
 """A finished blend as a rule for other images: from its members' predictions to its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from foldwise.config import Config
-from foldwise.ensemble.checks import named, recipe_of
+from foldwise.ensemble.checks import Member, recipe_of
 from foldwise.ensemble.fit import Parameters, applied, fitter
 from foldwise.ensemble.members import Members
 from foldwise.errors import FoldwiseError, first_few
@@ -18,7 +18,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Mixture:
-    """members: (run, views) in the order of the weights; views as in a blend's ``NAME:VIEWS``."""
+    """members: (run, views) in the order of the weights; views as in a blend's ``NAME:VIEWS``.
+
+    Members that weigh nothing are left out.
+    """
 
     config: Config
     members: list[tuple[str, str]]
@@ -45,22 +48,35 @@ def mixture_of(run: Run, fold: int | None) -> Mixture:
             f"{run.name} blends ranks among the rows of its tables, which other images do not "
             "have: predict with one of its members, or with a blend of method=mean"
         )
-    members = named(names, run.name)
-    finished = run.finished()
-    now = [recipe_of(member, finished[0]) for member in members]
-    pairs = zip(names, config.blend.members, now, strict=True)
-    other = [name for name, then, is_now in pairs if then != is_now]
+    stacked = config.blend.method == "stack"
+    parameters = None if stacked else _stored(run, fold, names)
+    used = list(range(len(names)))
+    if parameters is not None and parameters.weights is not None:
+        used = np.flatnonzero(parameters.weights).tolist()
+        parameters = replace(parameters, weights=parameters.weights[used])
+    members = [_member(run, names[n]) for n in used]
+    then = [config.blend.members[n] for n in used]
+    now = [recipe_of(member, run.finished()[0]) for member in members]
+    other = [m.name for m, a, b in zip(members, then, now, strict=True) if a != b]
     if other:
         raise FoldwiseError(
             f"{first_few(other)} is not the run that {run.name} was made of: blend again "
             f"(./run.sh blend run={run.name} runs={','.join(names)} overwrite=true)"
         )
-    if config.blend.method == "stack":
+    if parameters is None:
         everything = Members(members, config.blend.resident_gb, config.blend.metric)
         parameters = fitter(everything, config)(fold)
-    else:
-        parameters = _stored(run, fold, names)
-    return Mixture(config, [_split(name) for name in names], parameters)
+    return Mixture(config, [(member.run.name, member.views) for member in members], parameters)
+
+
+def _member(blend: Run, name: str) -> Member:
+    run, _, views = name.partition(":")
+    if not Run(run).config_file.is_file():
+        raise FoldwiseError(
+            f"{blend.name} is made of {run}, which is not there: put it back, or blend again "
+            "without it"
+        )
+    return Member(Run(run), views, Run(run).config())
 
 
 def _stored(run: Run, fold: int | None, names: Sequence[str]) -> Parameters:
@@ -75,8 +91,3 @@ def _stored(run: Run, fold: int | None, names: Sequence[str]) -> Parameters:
             f"{shown(run.folder)} has a blend.json without the members' weights: blend again with "
             "overwrite=true"
         ) from error
-
-
-def _split(name: str) -> tuple[str, str]:
-    run, _, views = name.partition(":")
-    return run, views
