@@ -158,6 +158,20 @@ def test_lists_in_any_order_with_broken_images(
         np.testing.assert_allclose(fine[COLUMNS], wanted.iloc[order][COLUMNS], atol=1e-6)
 
 
+def test_nothing_but_broken_images(
+    foldwise: Callable[..., Ended], home: Path, tmp_path: Path
+) -> None:
+    for name in ("x.png", "y.jpg"):
+        (tmp_path / name).write_bytes(b"no image")
+    words = (f"input={tmp_path}", f"out={tmp_path / 'x.csv'}", "members=true")
+    ended = foldwise("predict", "run=deep", *words)
+    assert ended.code == 0, ended.err
+    found = pd.read_csv(tmp_path / "x.csv")
+    numbers = found[[name for name in found if "prob_" in name]]
+    np.testing.assert_allclose(numbers, np.full(numbers.shape, 1 / 3), atol=1e-6)
+    assert "2 images got the class prior" in ended.err
+
+
 def test_memory_is_that_of_a_part(
     foldwise: Callable[..., Ended], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

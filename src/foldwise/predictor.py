@@ -97,13 +97,17 @@ class Predictor:
         for part in stream(self.models, files, self.views):
             if part.broken and prior is None:
                 prior = class_prior(self.run, self.config)
-            each = self.source(part)
-            values = together(self.source, each)
-            if not np.isfinite(values).all():
-                row = int(np.argwhere(~np.isfinite(values))[0][0])
+            values = np.empty((0, len(self.config.competition.classes)), np.float32)
+            each = dict.fromkeys(self.members, values)
+            if len(part.usable):
+                each = self.source(part)
+                values = together(self.source, each)
+            lost = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            if len(lost):
                 raise FoldwiseError(
-                    f"{self.run.name} predicts no number for {files[part.start + row]}: train it "
-                    "again with a smaller optimizer.lr"
+                    f"{self.run.name} predicts no number for "
+                    f"{files[part.start + part.usable[lost[0]]]}: train it again with a smaller "
+                    "optimizer.lr"
                 )
             all_members = {name: _filled(part, value, prior) for name, value in each.items()}
             yield Predicted(part.start, _filled(part, values, prior), all_members, part.broken)
