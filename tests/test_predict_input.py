@@ -230,6 +230,9 @@ def test_predict_refuses_in_one_line(
     refused(1, "is not there: name a folder", "run=a", "input=nowhere")
     refused(1, "has no images", "run=a", f"input={tmp_path / 'empty'}", "out=x.csv")
     refused(1, "no column of image files", "run=a", f"input={tmp_path / 'no.csv'}", "out=x.csv")
+    refused(
+        2, "is the list itself", "run=a", *(f"{k}={tmp_path / 'no.csv'}" for k in ("input", "out"))
+    )
     refused(1, "no.png is empty", "run=a", f"input={tmp_path / 'no.png'}")
     refused(1, "lost is made of c, which is not there", "run=lost", everything, "out=x.csv")
     refused(1, "blends ranks", "run=rank", everything, "out=x.csv")

@@ -33,6 +33,8 @@ def predict_input(
         raise UsageError(
             f"input={place} is no image: say out=FILE.csv (or .json, .parquet) for its predictions"
         )
+    if out and target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"out={out} is the list itself: give the predictions another name")
     predictor = predictor_of(name, folds, views)
     wanted = predictor.config.competition.columns
     found = listed(source, [wanted.path, wanted.id])
