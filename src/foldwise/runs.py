@@ -52,6 +52,15 @@ class Run:
         """report/: what `./run.sh report` writes, which can be deleted at any time."""
         return self.folder / "report"
 
+    def evaluation_folder(self, name: str) -> Path:
+        """evaluate/<name>/: what `./run.sh evaluate` writes of a labelled set."""
+        return self.folder / "evaluate" / name
+
+    @property
+    def export_folder(self) -> Path:
+        """export/: what `./run.sh export` writes."""
+        return self.folder / "export"
+
     def fold_folder(self, fold: int) -> Path:
         return self.folder / f"fold{fold}"
 

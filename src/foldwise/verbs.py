@@ -52,13 +52,41 @@ def laid_out(words: list[str]) -> list[str]:
 
 
 def predict(words: list[str]) -> int:
-    given = own_keys("predict", words, required=("run", "tta"))
-    single = given.get("views", "false")
-    if single not in ("true", "false"):
-        raise UsageError(f"views={single} is not true or false (./run.sh help predict)")
+    given = own_keys("predict", words, required=("run",))
+    if "input" in given:
+        if "views" in given:
+            raise UsageError("views= is for the run's own rows: leave it out beside input=")
+        from foldwise.predict_verb import predict_input
+
+        top, members = int(number(given, "top", 5)), flag(given, "members")
+        out, fold, tta = (given.get(key, "") for key in ("out", "fold", "tta"))
+        predict_input(given["run"], given["input"], out, fold, tta, max(1, top), members)
+        return 0
+    for key in ("out", "top", "members"):
+        if key in given:
+            raise UsageError(f"{key}= wants input=: an image, a folder or a list of images")
+    own_keys("predict", words, required=("tta",))
+    single = flag(given, "views")
     from foldwise.prediction.again import predict_again
 
-    predict_again(given["run"], given.get("fold", ""), given["tta"], single == "true")
+    predict_again(given["run"], given.get("fold", ""), given["tta"], single)
+    return 0
+
+
+def evaluate(words: list[str]) -> int:
+    given = own_keys("evaluate", words, required=("run", "input"))
+    from foldwise.evaluate_verb import evaluate
+
+    truth, fold, tta = (given.get(key, "") for key in ("truth", "fold", "tta"))
+    evaluate(given["run"], given["input"], truth, fold, tta)
+    return 0
+
+
+def export(words: list[str]) -> int:
+    given = own_keys("export", words, required=("run",))
+    from foldwise.prediction.export import export
+
+    export(given["run"], given.get("fold", ""), given.get("out", ""), flag(given, "mean"))
     return 0
 
 
@@ -325,13 +353,38 @@ OF_KERNELS = {
 VERBS = {
     "train": Verb("train folds; write the submission when all are there", train, config=True),
     "predict": Verb(
-        "predict OOF and test of a run again with other views (test-time augmentation)",
+        "predict an image, a folder or a list; or OOF and test of a run again with other views",
         predict,
         {
-            "run": "the run whose networks predict",
+            "run": "the run whose networks predict; with input= any blend, too",
+            "input": "an image, a folder, a .txt or .csv of images (left out: its OOF and test)",
+            "out": "of a folder or list: FILE.csv, .json or .parquet; -: JSON on the screen",
+            "top": "classes that are shown (left out: 5)",
+            "members": "true: each fold's prediction (of a blend each run's) beside the mean",
             "fold": "folds to predict: 0..4, 0,2, 3 or all (left out: those that are finished)",
             "tta": "views: flip, flips, d4, crop4, views8, views16, shift16, multiscale, a list",
             "views": "true: each of the views alone, too, in tables of its own",
+        },
+    ),
+    "evaluate": Verb(
+        "score a run or blend on a labelled set",
+        evaluate,
+        {
+            "run": "the run whose networks predict",
+            "input": "a folder with a folder a class, a .csv of images with labels, or a folder",
+            "truth": "a table of ids and labels for the images of that folder",
+            "fold": "folds whose mean predicts: 0..4, 0,2, 3 (left out: all that are finished)",
+            "tta": "views, as of predict (left out: the run's own)",
+        },
+    ),
+    "export": Verb(
+        "write a run's networks as ONNX, checked against torch",
+        export,
+        {
+            "run": "the run, not a blend",
+            "fold": "folds to write: 0..4, 0,2, 3 (left out: all that are finished)",
+            "mean": "true: one file with the mean of the folds instead of one each",
+            "out": "folder for the files (left out: oof/<run>/export)",
         },
     ),
     "blend": Verb(

@@ -58,3 +58,11 @@ def one_pixel_as_linear(network: nn.Module) -> nn.Module:
         if type(module) is nn.Conv2d:
             module.__class__ = OnePixelConv2d
     return network
+
+
+def plain_convolutions(network: nn.Module) -> nn.Module:
+    """Take the short cut out again, in place: an exported graph is of layers that all know."""
+    for module in network.modules():
+        if type(module) is OnePixelConv2d:
+            module.__class__ = nn.Conv2d  # type: ignore[assignment]
+    return network

@@ -64,6 +64,9 @@ def _shares(logits: Tensor) -> Tensor:
 
 def _from_steps(logits: Tensor) -> Tensor:
     """P(y > k) for each step k -> P(y = k); a step is never likelier than the one before it."""
-    above = torch.cummin(logits.sigmoid(), dim=1).values
-    ends = above.new_ones(len(above), 1), above.new_zeros(len(above), 1)
+    steps = list(logits.sigmoid().unbind(1))
+    for step in range(1, len(steps)):  # (torch.cummin, which ONNX has no operator for)
+        steps[step] = torch.minimum(steps[step], steps[step - 1])
+    above = torch.stack(steps, dim=1)
+    ends = torch.ones_like(above[:, :1]), torch.zeros_like(above[:, :1])
     return torch.cat([ends[0], above], dim=1) - torch.cat([above, ends[1]], dim=1)

@@ -25,9 +25,9 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
     return lines
 
 
-def readable(analysis: dict[str, Any], title: str) -> str:
+def readable(analysis: dict[str, Any], title: str, rows: str = "OOF rows") -> str:
     """The parts of analysis.json that a person reads, in the order of their use."""
-    parts = [_scores(analysis, title)]
+    parts = [_scores(analysis, title, rows)]
     if "numbers" in analysis:
         parts.append(_numbers(analysis))
     else:
@@ -36,14 +36,15 @@ def readable(analysis: dict[str, Any], title: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _scores(analysis: dict[str, Any], title: str) -> str:
+def _scores(analysis: dict[str, Any], title: str, what: str) -> str:
     scores, metric = analysis["scores"], analysis["metric"]
-    lines = [f"{title}: {metric} {number(scores['oof'])} over {analysis['rows']:,} OOF rows"]
+    lines = [f"{title}: {metric} {number(scores['oof'])} over {analysis['rows']:,} {what}"]
     if len(scores["folds"]) > 1:
         lines[0] += f", folds {number(scores['mean'])} ± {number(scores['std'])}"
-    rows = [("fold", "rows", metric)]
-    rows += [(k, f"{v['rows']:,}", number(v["score"])) for k, v in scores["folds"].items()]
-    lines += columns(rows)
+    if scores["folds"]:  # a labelled set has none
+        rows = [("fold", "rows", metric)]
+        rows += [(k, f"{v['rows']:,}", number(v["score"])) for k, v in scores["folds"].items()]
+        lines += columns(rows)
     lines += [f"{name} {number(value)}" for name, value in scores["watched"].items()]
     if analysis["lost"]:
         lines.append(f"{analysis['lost']:,} rows are left out: their prediction is not finite")
@@ -116,8 +117,10 @@ def _mistakes(analysis: dict[str, Any]) -> str:
     if not found:
         return ""
     keys = [key for key in ("confidence", "truth", "error") if key in found[0]]
-    rows = [("id", "true", "said", *keys, "fold")]
+    folds = ["fold"] if "fold" in found[0] else []
+    rows = [("id", "true", "said", *keys, *folds)]
     for one in found:
         numbers = (number(one[key], 3) for key in keys)
-        rows.append((one["id"], one["true"][:40], one["said"][:40], *numbers, str(one["fold"])))
+        texts = (str(one[key]) for key in folds)
+        rows.append((one["id"], one["true"][:40], one["said"][:40], *numbers, *texts))
     return "worst mistakes\n" + "\n".join(columns(rows, left=3))

@@ -1,0 +1,227 @@
+"""Any run as what predicts other images: its folds' networks, or its members' and how to mix them.
+
+A blend of blends is a tree, whose leaves are trained runs.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from foldwise import compose
+from foldwise.config import Config
+from foldwise.device import prepare
+from foldwise.ensemble.mixture import Mixture, mixture_of
+from foldwise.errors import FoldwiseError, first_few
+from foldwise.prediction.files import Part, networks_of, predicted, stream
+from foldwise.prediction.fold_model import FoldModel, device_of
+from foldwise.prediction.tta import views_of
+from foldwise.provenance import prediction_columns, targets_of
+from foldwise.runs import Run
+
+ALL = "*"  # of a blend's member: its own views and all others that it was predicted with
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The folds of a trained run; ``views``: the mean of these sets ('': the run's own)."""
+
+    folds: list[int]
+    models: list[FoldModel]
+    views: list[str]
+
+    def __call__(self, part: Part) -> dict[str, np.ndarray]:
+        """Of each fold, float32 (usable images, classes)."""
+        found = {}
+        for fold, model in zip(self.folds, self.models, strict=True):
+            each = [predicted(model, part, views) for views in self.views]
+            found[f"fold{fold}"] = each[0] if len(each) == 1 else mean(each)
+        return found
+
+
+@dataclass(frozen=True)
+class Blended:
+    """The members of a blend, by name, and the rule that mixes them."""
+
+    members: "dict[str, Networks | Blended]"
+    mixture: Mixture
+
+    def __call__(self, part: Part) -> dict[str, np.ndarray]:
+        """Of each member, float32 (usable images, classes)."""
+        return {name: together(member, member(part)) for name, member in self.members.items()}
+
+
+Source = Networks | Blended
+
+
+def together(source: Source, each: dict[str, np.ndarray]) -> np.ndarray:
+    """What ``source`` says, from what its folds or members do."""
+    if isinstance(source, Blended):
+        return source.mixture(list(each.values()))
+    return mean(list(each.values()))
+
+
+def mean(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """float32, as the mean over the folds in test.parquet is taken."""
+    total = np.zeros(parts[0].shape, np.float64)
+    for part in parts:
+        total += part
+    return (total / len(parts)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A run that predicts. models: all networks, each once."""
+
+    run: Run
+    config: Config
+    source: Source
+    models: list[FoldModel]
+    views: str
+
+    @property
+    def members(self) -> list[str]:
+        """The folds, or of a blend the members."""
+        if isinstance(self.source, Blended):
+            return list(self.source.members)
+        return [f"fold{fold}" for fold in self.source.folds]
+
+    def __call__(self, files: Sequence[str]) -> "Iterator[Predicted]":
+        """The files part after part, in their order.
+
+        Raises FoldwiseError for a network that predicts what is not finite.
+        """
+        prior: np.ndarray | None = None
+        for part in stream(self.models, files, self.views):
+            if part.broken and prior is None:
+                prior = class_prior(self.run, self.config)
+            values = np.empty((0, len(self.config.competition.classes)), np.float32)
+            each = dict.fromkeys(self.members, values)
+            if len(part.usable):
+                each = self.source(part)
+                values = together(self.source, each)
+            lost = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            if len(lost):
+                raise FoldwiseError(
+                    f"{self.run.name} predicts no number for "
+                    f"{files[part.start + part.usable[lost[0]]]}: train it again with a smaller "
+                    "optimizer.lr"
+                )
+            all_members = {name: _filled(part, value, prior) for name, value in each.items()}
+            yield Predicted(part.start, _filled(part, values, prior), all_members, part.broken)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Rows ``start`` and on: float32 (n, classes), also of each member; broken ones have the prior.
+
+    broken: {position in the part: what is wrong}.
+    """
+
+    start: int
+    values: np.ndarray
+    members: dict[str, np.ndarray]
+    broken: dict[int, str]
+
+
+def _filled(part: Part, values: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
+    if prior is None:
+        return values
+    rows = np.tile(prior, (part.count, 1))
+    rows[part.usable] = values
+    return rows
+
+
+def predictor_of(name: str, folds: str, views: str) -> Predictor:
+    """``folds``: as in ``fold=``, or '' for all that are finished; ``views``: '' for the run's own.
+
+    One fold of a blend is its members' with the parameters that it was scored with; of several
+    folds the members' means are blended as the test set was. All networks are in memory. Raises
+    FoldwiseError, naming the member, where one has no network; UsageError for folds and views.
+    """
+    run = Run(name)
+    config = run.config()
+    device = device_of(config)
+    prepare(config.train, device)
+    wanted = compose.parse_folds(folds, config.folds.k) if folds else []
+    if views:
+        views_of(views, config.images.size or 32)  # a misspelt one is said before anything is read
+    loaded = Loaded(device, wanted[0] if len(wanted) == 1 else None, {})
+    source = _source(run, wanted, [views], loaded, "")
+    models = [model for models in loaded.models.values() for model in models]
+    return Predictor(run, config, source, models, views)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """models: by run and folds, however many blends they are in. one: the only fold, or None."""
+
+    device: torch.device
+    one: int | None
+    models: dict[tuple[str, tuple[int, ...]], list[FoldModel]]
+
+
+def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend: str) -> Source:
+    if run.is_blend():
+        finished = run.finished()
+        _refuse_unfinished(run, folds, finished)
+        mixture = mixture_of(run, loaded.one)
+        members: dict[str, Source] = {}
+        for name, own in mixture.members:
+            member = Run(name)
+            inside = views if views != [""] else _views(member, own)
+            title = f"{name}:{own}" if own else name
+            members[title] = _source(member, folds or finished, inside, loaded, run.name)
+        return Blended(members, mixture)
+    there = [fold for fold in run.finished() if run.model_file(fold).is_file()]
+    if not there:
+        of = f", and {blend} is made of it" if blend else ""
+        raise FoldwiseError(
+            f"{run.name} has no network to predict with{of}: train it, or name another run"
+        )
+    _refuse_unfinished(run, folds, there)
+    others = [fold for fold in range(run.config().folds.k) if fold not in there]
+    if others and not folds:
+        print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
+    key = run.name, tuple(folds or there)
+    if key not in loaded.models:
+        loaded.models[key] = networks_of(run, key[1], loaded.device)
+    return Networks(list(key[1]), loaded.models[key], views)
+
+
+def _refuse_unfinished(run: Run, folds: list[int], finished: list[int]) -> None:
+    missing = [fold for fold in folds if fold not in finished]
+    if missing:
+        raise FoldwiseError(
+            f"folds {first_few(missing)} of {run.name} are not finished: train them first, or say "
+            f"fold={','.join(map(str, finished))}"
+        )
+
+
+def _views(run: Run, own: str) -> list[str]:
+    """The views of a blend's member, as tta= says them: names of files have _ for , and = for :."""
+    if own != ALL:
+        return [own.replace("_", ",").replace("=", ":")]
+    others = run.views(run.finished()[0])
+    return ["", *(name.replace("_", ",").replace("=", ":") for name in others)]
+
+
+def class_prior(run: Run, config: Config) -> np.ndarray:
+    """float32 (classes,): the shares of the classes (or means of the numbers) in the run's OOF.
+
+    Raises FoldwiseError where the run has no OOF tables.
+    """
+    settings, total, rows = config.competition, np.zeros(0), 0
+    for fold in run.finished():
+        names, _ = run.header(fold, "oof")
+        labels = [
+            name for name in names if name not in {"id", "fold", *prediction_columns(settings)}
+        ]
+        targets = targets_of(settings, run.predictions(fold, "oof", "", labels)[0])
+        if targets.ndim == 1:
+            targets = np.eye(len(settings.classes))[targets.astype(np.int64)]
+        total = total + targets.sum(axis=0) if rows else targets.sum(axis=0)
+        rows += len(targets)
+    return (total / max(rows, 1)).astype(np.float32)
