@@ -24,18 +24,8 @@ AUTOMATIC = (
 
 # Groups of settings that mean nothing to a blend.
 TRAINING = (
-    *(
-        "data",
-        "augment",
-        "model",
-        "loss",
-        "distill",
-        "pseudo",
-        "optimizer",
-        "schedule",
-        "train",
-        "tta",
-    ),
+    *("data", "augment", "model", "loss", "distill", "pseudo", "optimizer"),
+    *("schedule", "train", "tta"),
 )
 
 

@@ -116,7 +116,7 @@ def _kinds(said: Array, all_of: bool = False) -> Array:
     """(n,): one word a row. Flags are all of one kind, or (``all_of``) true where all are."""
     if said.ndim == 1:
         return said
-    return said.all(axis=1) if all_of else np.zeros(len(said), np.int64)
+    return np.asarray(said.all(axis=1)) if all_of else np.zeros(len(said), np.int64)
 
 
 def _surest(order: Array, kinds: Array, share: float) -> Array:
