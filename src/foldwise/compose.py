@@ -24,7 +24,8 @@ AUTOMATIC = (
 
 # Groups of settings that mean nothing to a blend.
 TRAINING = (
-    *("data", "augment", "model", "loss", "distill", "optimizer", "schedule", "train", "tta"),
+    *("data", "augment", "model", "loss", "distill", "pseudo", "optimizer"),
+    *("schedule", "train", "tta"),
 )
 
 
@@ -107,14 +108,14 @@ def load_config(path: Path) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """The whole config as YAML; ``fold`` and ``overwrite`` belong to a call, not to a run.
+    """The whole config as YAML; ``fold``, ``overwrite`` and ``checks`` belong to a call.
 
     Of a blend without the settings of training, of what is trained without those of a blend.
     """
     from omegaconf import OmegaConf
 
     tree = dataclasses.asdict(config)
-    del tree["fold"], tree["overwrite"]
+    del tree["fold"], tree["overwrite"], tree["checks"]
     for group in TRAINING if config.blend.runs else ("blend",):
         del tree[group]
     return OmegaConf.to_yaml(OmegaConf.create(tree))

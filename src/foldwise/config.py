@@ -160,7 +160,7 @@ class Model:
     name: str = "auto"  # any name that timm.create_model knows; auto: by the size of the images
     args: dict[str, Any] = field(default_factory=dict)  # the model's own arguments
     pretrained: bool = False  # timm's weights (needs the network, or timm's cache)
-    weights: str = ""  # a local file to start from instead: .safetensors, .pth
+    weights: str = ""  # a file to start from instead (.safetensors, .pth), or a run: fold by fold
     weights_digest: str = ""  # of that file ('': taken when the run is made)
     head: str = one_of("own", "mlp")  # mlp: two linear layers in the last one's place
     head_init: str = one_of("own", "xavier")  # weights of the last layers before training
@@ -189,6 +189,21 @@ class Distill:
     recipe: str = ""  # digits of its recipe's hash ('': taken when the run is made)
     temperature: float = between(3.0, 0.1, 100)  # that both parts' logits are divided by
     alpha: float = between(0.5, 0, 1)  # the teacher's share of the loss; the labels have the rest
+
+
+@dataclass
+class Pseudo:
+    run: str = ""  # the run or blend whose predictions of unlabelled images are learned ('': none)
+    recipe: str = ""  # digits of its recipe's hash ('': taken when the run is made)
+    pool: str = ""  # folder of the unlabelled images ('': the test set)
+    pool_digest: str = ""  # of that folder's names and sizes ('': taken)
+    labels: str = one_of("hard", "soft")  # the likeliest class, or the probabilities as they are
+    threshold: float = between(0.9, 0, 2)  # least probability of its class that an image needs
+    share: float = between(1.0, 0, 1)  # only the surest share of each predicted class
+    agree: float = between(0.0, 0, 1)  # share of the members that must say so too; 0: not asked
+    balance: float = between(1.5, 0)  # a class's share, by labelled rows', is at most this; 0: any
+    duplicates: str = one_of("keep", "drop")  # drop: none that nearly duplicates a training image
+    weight: float = between(1.0, 0, 1000)  # of a pseudo-label in the loss
 
 
 @dataclass
@@ -295,6 +310,7 @@ class Config:
     model: Model = field(default_factory=Model)
     loss: Loss = field(default_factory=Loss)
     distill: Distill = field(default_factory=Distill)
+    pseudo: Pseudo = field(default_factory=Pseudo)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     train: Train = field(default_factory=Train)
@@ -310,6 +326,7 @@ NOT_THE_RESULT = {
     *("images.resident_gb", "images.pack", "images.workers", "images.missing", "images.broken"),
     *("model.weights", "model.max_params"),  # of the file, model.weights_digest counts
     *("data.weights", "distill.run"),  # data.weights_digest and distill.recipe count
+    *("pseudo.run", "pseudo.pool"),  # pseudo.recipe and pseudo.pool_digest count
     *("folds.k", "folds.method", "folds.group", "folds.rare", "folds.seed"),
     *("competition.slug", "competition.train", "competition.test", "competition.sample"),
     *("competition.metric", "competition.metrics", "competition.submission"),

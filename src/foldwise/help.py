@@ -9,7 +9,7 @@ from foldwise import config
 from foldwise.compose import flat, settings
 
 USAGE = "./run.sh [verb] [key=value …]"
-TAKEN = ("members",)  # settings that are taken and never said
+TAKEN = ("members", "recipe", "pool_digest")  # settings that are taken and never said
 
 
 @dataclass(frozen=True)

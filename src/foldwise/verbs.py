@@ -8,12 +8,17 @@ import sys
 from foldwise import compose, interrupt
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.help import Verb, own_settings, verb_help, verbs_help
-from foldwise.words import flag, number
+from foldwise.words import choice, flag, number
 
 
 def train(words: list[str]) -> int:
     words = laid_out(words)
     config = compose.compose(words)
+    if config.pseudo.run:
+        from foldwise.rounds import train_round
+
+        train_round(config, words)
+        return 0
     if config.gpus > 1 and not config.debug:
         from foldwise.training.gpus import train_on_gpus
 
@@ -110,6 +115,20 @@ def blend(words: list[str]) -> int:
     from foldwise.ensemble.blend import blend
 
     blend(config)
+    return 0
+
+
+def pseudo(words: list[str]) -> int:
+    own = [word for word in words if word.partition("=")[0] in VERBS["pseudo"].keys]
+    given = own_keys("pseudo", own, required=("run",))
+    count = given.get("rounds", "1")
+    if not count.isdecimal() or not 1 <= int(count) <= 100:
+        raise UsageError(f"rounds={count} is not a number from 1 to 100")
+    given["start"] = choice(given, "start", ("scratch", "last"))
+    given["stop"] = choice(given, "stop", ("rounds", "best"))
+    from foldwise.rounds import rounds
+
+    rounds(given, laid_out([word for word in words if word not in own]))
     return 0
 
 
@@ -350,6 +369,10 @@ OF_KERNELS = {
     "each": "train: true: a kernel for each fold",
 }
 
+OF_PSEUDO = (  # settings of pseudo.… that the verb takes bare
+    *("threshold", "pool", "labels", "share", "agree", "balance", "duplicates", "weight"),
+)
+
 VERBS = {
     "train": Verb("train folds; write the submission when all are there", train, config=True),
     "predict": Verb(
@@ -391,6 +414,19 @@ VERBS = {
         "make a run out of runs, with a score that you can believe",
         blend,
         {**own_settings("Config", ("run", "seed", "overwrite", "checks")), **own_settings("Blend")},
+    ),
+    "pseudo": Verb(
+        "rounds of pseudo-labels: A-p1, A-p2 … learn what run=A says of unlabelled images",
+        pseudo,
+        {
+            "run": "the run or blend that the first round learns from",
+            "rounds": "how many (left out: 1); finished ones are skipped",
+            "start": "last: from the weights of the round before, at a lower rate [scratch|last]",
+            "stop": "best: end when a round gains no more than noise [rounds|best]",
+            "name": "the rounds are NAME-p1, NAME-p2 … (left out: the run's)",
+            **{k: v for k, v in own_settings("Pseudo").items() if k in OF_PSEUDO},
+            "…": "every setting of `help train`; the others are as in run",
+        },
     ),
     "submission": Verb(
         "write and check submissions/<run>.csv", submission, {"run": "the run to take it from"}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foldwise.errors import FoldwiseError
-from foldwise.images.load import ResidentImages, StreamedImages, open_images
+from foldwise.images.load import JoinedImages, ResidentImages, StreamedImages, open_images
 from foldwise.images.pack import Look
 
 CPU = torch.device("cpu")
@@ -54,3 +54,18 @@ def test_leaving_early_ends_the_threads(files: list[str]) -> None:
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("resident_gb", [0.0, 1.0])
+def test_two_sets_are_one_in_any_order(files: list[str], resident_gb: float) -> None:
+    whole = open_images(files, Look(8, 3), CPU, 2, resident_gb=1.0)
+    places = np.random.default_rng(2).permutation(20)[:15]
+    first = open_images(files[:30], Look(8, 3), CPU, 2, resident_gb=1.0)
+    second = open_images(files[30:], Look(8, 3), CPU, 2, resident_gb)
+    joined = JoinedImages(first, 30, second, places)
+    order = np.random.default_rng(1).permutation(45)
+    parts = [*np.array_split(order, 7), np.arange(5), np.arange(40, 45)]  # also of one set alone
+    there = np.concatenate([np.arange(30), 30 + places])
+    expected = whole.batches([there[part] for part in parts])
+    for one, two in zip(joined.batches(parts), expected, strict=True):
+        assert torch.equal(one, two)

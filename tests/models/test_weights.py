@@ -222,7 +222,8 @@ def test_a_run_begins_with_the_file_and_goes_on_with_no_other(
     without = foldwise(*words, "run=second", "fold=1")
     assert without.code != 0
     assert "model.weights_digest" in without.err
-    assert foldwise(*words, "run=second", "fold=1", weights).code == 0
+    seen = foldwise(*words, "run=second", "fold=1", weights)
+    assert seen.code == 1 and "has seen labels of the folds 1" in seen.err
     gone = foldwise(*words, "run=third", "fold=0", "model.weights=nowhere.pth")
     assert gone.code == 1
     assert "model.weights=nowhere.pth cannot be read (No such file" in gone.err

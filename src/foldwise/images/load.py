@@ -124,6 +124,27 @@ class StreamedImages:
         return to_device(batch, self.device)
 
 
+class JoinedImages:
+    """Two sets of images as one: the ``count`` rows of the first, then ``places`` of the second.
+
+    Both are on one device. A batch takes from each what it has of it, and puts that in order.
+    """
+
+    def __init__(self, first: Images, count: int, second: Images, places: np.ndarray) -> None:
+        self.first, self.count, self.second, self.places = first, count, second, places
+
+    def batches(self, rows: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        parts = list(rows)
+        ours = self.first.batches([part[part < self.count] for part in parts])
+        theirs = self.second.batches(
+            [self.places[part[part >= self.count] - self.count] for part in parts]
+        )
+        for part, mine, others in zip(parts, ours, theirs, strict=True):
+            order = np.argsort(np.argsort(part >= self.count, kind="stable"), kind="stable")
+            together = torch.cat([mine, others])
+            yield together.index_select(0, to_device(torch.from_numpy(order), together.device))
+
+
 def open_images(
     files: list[str],
     look: Look,

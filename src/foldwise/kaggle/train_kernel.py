@@ -27,7 +27,8 @@ from foldwise.kaggle.push import Busy, follow, mark, push
 from foldwise.provenance import read_provenance
 from foldwise.runs import Run
 
-OF_HERE = ("model.weights", "distill.run")  # settings that name files or runs of this machine
+# Settings that name files or runs of this machine.
+OF_HERE = ("model.weights", "distill.run", "pseudo.run")
 PATH_OF_HERE = re.compile(r"""(^|['"])(/|~|\.\./)""")  # in the text of a value, or inside of it
 ABOUT = """\
 # {run}

@@ -19,26 +19,36 @@ from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
 
 @dataclass(frozen=True)
 class Sources:
-    """The images of the train and test rows, and the test rows (int64) that have a usable one."""
+    """The images of the train and test rows, and the test rows (int64) that have a usable one.
+
+    ``pool``: unlabelled images that are trained on.
+    """
 
     train: Images
     test: Images | None
     usable: np.ndarray
+    pool: Images | None = None
 
 
 def open_sources(
-    config: Config, data: CompetitionData, place: torch.device, device: torch.device
+    config: Config,
+    data: CompetitionData,
+    place: torch.device,
+    device: torch.device,
+    pool: list[str] | None = None,
 ) -> Sources:
     """All images, packed where that is worth it, and decoded once to see that they can be.
 
-    The batches of train images are on ``place``, those of test images on ``device``.
+    The batches of train images, and of those of the ``pool`` (the test images or others), are on
+    ``place``, those of test images on ``device``.
     Raises FoldwiseError naming the images that do not decode.
     """
     train = data.train["file"].tolist()
     test = [] if data.test is None else data.test["file"].tolist()
     look = decide_look(config, data)
     workers, debug = threads(config.images.workers), config.debug
-    folder = None if debug else _pack_folder(config, data, look, len(train) + len(test))
+    count = len(train) + len(test) + (0 if pool in (None, test) else len(pool or []))
+    folder = None if debug else _pack_folder(config, data, look, count)
     packs = [open_pack(names, look, folder, workers) if folder else None for names in (train, test)]
     usable = _usable_test_rows(config, data, packs)
     resident = 0.0 if debug else config.images.resident_gb
@@ -46,7 +56,15 @@ def open_sources(
     others: Images | None = None
     if data.test is not None:
         others = open_images(test, look, device, workers, 0.0, packs[1])
-    return Sources(images, others, usable)
+    if pool is None:
+        return Sources(images, others, usable)
+    pack = packs[1] if pool == test else open_pack(pool, look, folder, workers) if folder else None
+    whole = pool != test or len(usable) == len(test)
+    left = resident - len(train) * look.bytes / 2**30 if whole else 0.0
+    unlabelled = open_images(pool, look, place, workers, left, pack)
+    if pool == test and place == device:
+        others = unlabelled  # what is trained on again and again may be resident: held once
+    return Sources(images, others, usable, unlabelled)
 
 
 def decide_look(config: Config, data: CompetitionData) -> Look:

@@ -87,6 +87,8 @@ def _head(reading: Reading) -> Html:
         lines.append(f"{reading.prior:,} OOF rows have the class prior instead of a prediction")
     if facts.scores.get("optimistic"):
         lines.append("optimistic: the rows that are scored chose when to stop")
+    if facts.scores.get("seen"):
+        lines.append("not honest: what predicts these rows has seen labels of theirs")
     if teacher := facts.scores.get("teacher"):
         lines.append(f"its teacher: {number(teacher.get('oof'))} over the same folds")
     known = [(name, value) for name, value in pairs if value != "-"]

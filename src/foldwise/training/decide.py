@@ -15,7 +15,6 @@ from foldwise.images.decode import threads
 from foldwise.images.pipeline import Pipeline, pipeline_of
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
-from foldwise.models.weights import check_digest
 from foldwise.prediction.sources import decide_look
 from foldwise.prediction.tta import views_of
 from foldwise.training import watch
@@ -45,8 +44,6 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
     decide_look(config, data)
     if config.model.name == "auto":
         config.model.name = automatic_model(config.images.size)
-    if config.model.weights:
-        config.model.weights_digest = check_digest(config.model)
     if config.data.weights:
         config.data.weights_digest = check_weights_digest(config, data)
     if config.train.precision == "auto":

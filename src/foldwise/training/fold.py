@@ -32,6 +32,8 @@ from foldwise.training.loop import epoch_steps, epochs_of, fit
 from foldwise.training.material import Job, Scale, fold_rows, material_of, scale_of
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
+from foldwise.training.pseudo import write_labels
+from foldwise.training.start import fold_start, holds_out
 from foldwise.training.teacher import load_teacher
 from foldwise.training.tracker import tracker
 
@@ -72,14 +74,22 @@ def train_fold(job: Job, fold: int) -> None:
 def _train(job: Job, fold: int, log: TextIO) -> None:
     config, run = job.config, job.run
     train_rows, inner_rows, held_rows = fold_rows(job, fold)
-    steps = epoch_steps(len(train_rows), config)
+    labels = job.pseudo.get(fold)
+    count = len(train_rows) + (len(labels.ids) if labels else 0)
+    steps = epoch_steps(count, config)
     scale = scale_of(config, job.mended.values[train_rows])
     state, normalize = beginning(config, fold, steps, job.device, scale)
     if state.loaded:
         log.write(state.loaded.line(names=10_000) + "\n")
     teacher = load_teacher(config, fold, normalize, job.device)
-    held_out = [fold] if teacher is None or fold in teacher.held_out else []
-    provenance = Provenance(fold, compose.recipe_hash(config), job.split.hash, held_out)
+    known = [part.held_out for part in (teacher, labels) if part]
+    kept = all(fold in held_out for held_out in known) and holds_out(config, fold, job.split.hash)
+    provenance = Provenance(
+        fold, compose.recipe_hash(config), job.split.hash, [fold] if kept else []
+    )
+    if labels and job.ranks.first:
+        write_labels(config, run, labels, provenance)
+        say(log, f"fold {fold} learns {len(labels.ids):,} pseudo-labels")
     last, identity = run.checkpoint(fold), provenance.to_json()
     if last.is_file():
         checkpoint.load(last, identity, state)
@@ -112,7 +122,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     material = material_of(job, fold, train_rows, normalize, teacher)
     clock = _clock(job, partial(look, job.images), held_rows)
     track, end_tracking = tracker(config, run, fold, job.ranks.first)
-    with Progress(fold, *_images_seen(config, state, len(train_rows)), log) as progress:
+    with Progress(fold, *_images_seen(config, state, count), log) as progress:
         fit(config, material, state, progress, evaluate, save, clock)
     if state.best:
         state.result().load_state_dict(state.best)
@@ -173,7 +183,7 @@ def beginning(
     standardised with. Raises UsageError and FoldwiseError for what cannot be built.
     """
     torch.manual_seed(seed_for(config.seed, fold))
-    built, normalize = network_of(config, device)
+    built, normalize = network_of(fold_start(config, fold), device)
     network = built.network
     if scale:
         keep_scale(network, *(torch.from_numpy(part).to(device) for part in scale))

@@ -21,7 +21,7 @@ from foldwise.files import shown
 from foldwise.runs import Run
 from foldwise.training.budget import SECONDS
 from foldwise.training.decide import near_duplicates
-from foldwise.training.train import train
+from foldwise.training.train import Labelling, train
 
 LOOK = 0.2  # seconds between looks at the processes
 
@@ -36,7 +36,7 @@ class Worker:
     log: Path
 
 
-def train_on_gpus(config: Config, words: list[str]) -> None:
+def train_on_gpus(config: Config, words: list[str], labelling: Labelling | None = None) -> None:
     """`train`, with ``config.gpus`` folds at once; ``words``: the command's, from the recipe on.
 
     Raises what `train` raises.
@@ -47,7 +47,7 @@ def train_on_gpus(config: Config, words: list[str]) -> None:
     done = set(run.finished()) - set(run.replaced(config, folds))
     train_at_once(config, words, [k for k in folds if k not in done])
     config.gpus, config.overwrite = 1, False
-    train(config)  # all is done: the tables, the scores, the submission
+    train(config, labelling)  # all is done: the tables, the scores, the submission
 
 
 def train_at_once(config: Config, words: list[str], folds: list[int]) -> None:

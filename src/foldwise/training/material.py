@@ -1,6 +1,6 @@
 """What a fold trains on: its rows, their images and targets, and what they weigh."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from foldwise.config import Config
 from foldwise.device import seed_for
 from foldwise.errors import FoldwiseError
 from foldwise.images.augment import Normalize
-from foldwise.images.load import Images
+from foldwise.images.load import Images, JoinedImages
 from foldwise.images.pipeline import Pipeline
 from foldwise.runs import Run
 from foldwise.training import watch
 from foldwise.training.budget import Budget
+from foldwise.training.pseudo import FoldLabels, counted_as, joined_targets
 from foldwise.training.ranks import ALONE, Ranks
 from foldwise.training.samplers import fraction_of, strata
 from foldwise.training.teacher import Teacher
@@ -43,6 +44,8 @@ class Job:
     pipeline: Pipeline | None = None  # what augments on the CPU
     budget: Budget | None = None  # the time of `train.hours`
     ranks: Ranks = ALONE  # the processes that train together
+    pool: Images | None = None  # unlabelled images, of which a fold learns its ``pseudo`` labels
+    pseudo: dict[int, FoldLabels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,28 @@ def material_of(
     """What the fold trains on, with the weights and classes that the settings ask for.
 
     ``rows``: as of `fold_rows`. The targets are class indices, float flags, or standardised
-    numbers.
+    numbers. Where the fold has pseudo-labels, their images are rows behind those of all train rows;
+    classes are counted with them, and numbers standardised without.
     """
-    config, values = job.config, job.mended.values
-    by_class = class_weights(config, values[rows])
-    by_row = row_weights(config, job.data, rows)
+    config, values, images = job.config, job.mended.values, job.images
+    scale, by_row = scale_of(config, values[rows]), row_weights(config, job.data, rows)
+    counted, labels = values, job.pseudo.get(fold)
+    if labels is not None and job.pool is not None:
+        images = JoinedImages(images, len(values), job.pool, labels.places)
+        rows = np.concatenate([rows, len(values) + np.arange(len(labels.ids))])
+        if by_row is not None or config.pseudo.weight != 1:
+            by_row = np.ones(len(values), np.float32) if by_row is None else by_row
+            theirs = np.full(len(labels.ids), config.pseudo.weight, np.float32)
+            by_row = np.concatenate([by_row, theirs])
+        counted, values = counted_as(values, labels), joined_targets(values, labels)
+    by_class = class_weights(config, counted[rows])
     balanced = config.data.sampler != "shuffle"
-    classes = strata(values[rows], config.competition.task) if balanced else None
-    if scale := scale_of(config, values[rows]):
+    classes = strata(counted[rows], config.competition.task) if balanced else None
+    if scale:
         values = (values - scale[0]) / scale[1]
     values = values if values.ndim == 1 else values.astype(np.float32)
     return Material(
-        fold, rows, job.images, torch.from_numpy(values).to(job.device), normalize, job.device,
+        fold, rows, images, torch.from_numpy(values).to(job.device), normalize, job.device,
         job.pipeline, classes,
         class_weights=None if by_class is None else torch.from_numpy(by_class).to(job.device),
         row_weights=None if by_row is None else torch.from_numpy(by_row).to(job.device),

@@ -28,6 +28,9 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
         scores = fold_scores(oof, config)
         if config.distill.run:
             scores["teacher"] = _teacher_scores(config, folds)
+        seen = [k for k in folds if k not in run.provenance(k).held_out]
+        if seen:
+            scores["seen"] = seen
         run.write_scores(scores)
         print(_table(run, scores))
         if test is not None and len(folds) == split.k:
@@ -88,6 +91,12 @@ def _table(run: Run, scores: dict[str, object]) -> str:
     lines += [f"{'OOF':>6} {_shown(value):>{width}}  {other}" for other, value in others.items()]
     if scores["optimistic"]:
         lines.append("optimistic: with train.watch=fold the scored rows chose when to stop")
+    if "seen" in scores:
+        seen = first_few(scores["seen"])  # type: ignore[arg-type]
+        lines.append(
+            f"not honest: with checks=false the networks of the folds {seen} learned from what had "
+            "seen their labels"
+        )
     if teacher:
         lines.append(_comparison(folds, teacher["folds"]))
     return "\n".join(lines)

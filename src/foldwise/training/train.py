@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -27,8 +28,10 @@ from foldwise.training.budget import TimeUp, budget_of
 from foldwise.training.decide import decide, near_duplicates, pipeline_for, refuse_unfit
 from foldwise.training.fold import beginning, train_fold
 from foldwise.training.material import Job
+from foldwise.training.pseudo import Labeller, labels_of
 from foldwise.training.ranks import Ranks, together
 from foldwise.training.results import finish
+from foldwise.training.start import check_start
 from foldwise.training.teacher import check_teacher
 from foldwise.training.trial import decide_batch_size, decide_compile
 
@@ -48,16 +51,20 @@ class Prepared:
     said: list[str]  # what a person should read before the training
 
 
-def train(config: Config) -> None:
+Labelling = Callable[[Config, CompetitionData, FrozenFolds, list[int]], Labeller]
+
+
+def train(config: Config, labelling: Labelling | None = None) -> None:
     """Train the folds that ``config.fold`` names and that are not finished, and write the results.
 
+    ``labelling`` says who labels unlabelled images for these folds, where pseudo.run names a run.
     Creates oof/<run>/ and, once all folds are there, submissions/<run>.csv. Finished folds are
     skipped, or trained again with ``config.overwrite``. Under torchrun the processes train each
     fold together. Raises FoldwiseError, UsageError, Interrupted.
     """
     with together() as ranks:
         with ranks.first_alone():
-            ready = _prepared(config, ranks)
+            ready = _prepared(config, ranks, labelling)
             if ranks.first:
                 if not config.debug:  # a look whether all fits decides nothing
                     ready.split.freeze()
@@ -68,7 +75,7 @@ def train(config: Config) -> None:
             raise Interrupted(error.signum, begun=True) from error
 
 
-def _prepared(config: Config, ranks: Ranks) -> Prepared:
+def _prepared(config: Config, ranks: Ranks, labelling: Labelling | None) -> Prepared:
     """Read all, decide all, and refuse what will not work. Writes nothing of the run."""
     data = layout.load(config)
     split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
@@ -83,6 +90,12 @@ def _prepared(config: Config, ranks: Ranks) -> Prepared:
     refuse_unfit(config)
     if config.distill.run:
         config.distill.recipe = check_teacher(config, split.hash, folds)
+    if config.model.weights:
+        config.model.weights_digest = check_start(config, split.hash, folds)
+    labeller = None
+    if config.pseudo.run and labelling:
+        labeller = labelling(config, data, split, folds)
+        config.pseudo.recipe, config.pseudo.pool_digest = labeller.recipe, labeller.pool_digest
     pipeline = pipeline_for(config)
     done = set(run.finished()) - set(run.replaced(config, folds))
     waiting = [k for k in folds if k not in done]
@@ -94,11 +107,14 @@ def _prepared(config: Config, ranks: Ranks) -> Prepared:
     job = None
     if waiting:
         place = torch.device("cpu") if pipeline else device  # the CPU augments them first
-        sources = open_sources(config, data, place, device)
+        pseudo = {k: labels_of(config, run, k, labeller) for k in waiting} if labeller else {}
+        pool = labeller.files if labeller else None
+        sources = open_sources(config, data, place, device, pool)
         job = Job(
             config, run, data, split, device, mended,
             images=sources.train, test_images=sources.test, test_rows=sources.usable,
             pipeline=pipeline, budget=budget_of(config, len(waiting)), ranks=ranks,
+            pool=sources.pool, pseudo={k: labels for k, labels in pseudo.items() if labels},
         )  # fmt: skip
     said = [*_announcement(config, data, mended, device, kind, waiting, loaded), *tried]
     return Prepared(config, run, data, split, folds, job, [line for line in said if line])
@@ -158,6 +174,8 @@ def _announcement(
     )
     if config.distill.run:
         lines.append(f"taught by {config.distill.run}, fold by fold")
+    if config.pseudo.run:
+        lines.append(f"pseudo-labels by {config.pseudo.run}, fold by fold")
     asked = asked_of_cpu(config.augment)
     if config.augment.on == "cpu":
         lines.append("augmentation by albumentations, on the CPU")

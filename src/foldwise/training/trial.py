@@ -85,6 +85,7 @@ def _steps(config: Config, size: int, device: torch.device) -> Callable[[int], N
     """A function that takes training steps on ``size`` random images, by a network of its own."""
     config = copy.deepcopy(config)
     config.train.batch_size, config.train.accumulate = size, 1
+    config.model.weights = ""  # it learns nothing that is kept
     state, normalize = beginning(config, 0, 10**6, device)
     shape = (size, config.images.size, config.images.size, config.model.in_chans)
     pixels = torch.randint(256, shape, dtype=torch.uint8, device=device)

@@ -1,0 +1,222 @@
+"""Whose predictions of a pool are learned from: a run's or a blend's, each fold without its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.config import Config
+from foldwise.ensemble.checks import ALL
+from foldwise.ensemble.combine import combined
+from foldwise.ensemble.post import apply_post
+from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.files import read_json, shown
+from foldwise.provenance import Provenance, prediction_columns
+from foldwise.runs import BLEND, Run
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Unlabelled images that have a table of predictions: the test set, or those of a folder."""
+
+    table: str  # the tables' name: test, or pool-<digest>
+    said: str  # for people
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a fold's source says of the pool: p float32 (n, c) of ``ids``; prior: ids without."""
+
+    ids: list[str]
+    p: Array
+    prior: list[str]
+
+
+def check_source(config: Config, folds_hash: str, folds: list[int]) -> str:
+    """16 hex digits of the recipe hash of pseudo.run: what a round's hash sees of it.
+
+    Raises FoldwiseError and UsageError unless its ``folds`` are finished, of one recipe and of the
+    split of ``folds_hash``, know the same classes, and (but with checks=false) hold themselves out.
+    """
+    name = config.pseudo.run
+    if name == config.run:
+        raise UsageError(f"pseudo.run={name} is this run itself: labels come from another one")
+    run = Run(name)
+    theirs, finished = run.config(), run.finished()
+    missing = [k for k in folds if k not in finished]
+    if missing:
+        raise _refusal(
+            config,
+            f"its folds {first_few(missing)} are not finished: train them first, or say "
+            f"fold={','.join(map(str, finished)) or '…'}",
+        )
+    for what, there, here in (
+        ("task", theirs.competition.task, config.competition.task),
+        ("classes", theirs.competition.classes, config.competition.classes),
+    ):
+        if there != here:
+            said = [x if isinstance(x, str) else first_few(x) for x in (there, here)]
+            raise _refusal(config, f"its {what} is {said[0]}, and here {said[1]}")
+    origins = {k: run.provenance(k) for k in folds}
+    other = [k for k in folds if origins[k].folds_hash != folds_hash]
+    if other:
+        raise _refusal(
+            config,
+            f"its folds {first_few(other)} were trained on another split or other labels than "
+            "folds.csv now has",
+        )
+    recipe = origins[folds[0]].recipe_hash
+    strange = [k for k in folds if origins[k].recipe_hash != recipe]
+    if strange:
+        raise _refusal(
+            config, f"its folds {first_few(strange)} have another recipe than fold {folds[0]}"
+        )
+    _refuse_seen(config, run, origins)
+    if config.pseudo.recipe not in ("", recipe[:16]):
+        raise _refusal(
+            config,
+            f"its recipe is {recipe[:16]}, not pseudo.recipe={config.pseudo.recipe}: name the run "
+            "that is meant, or leave pseudo.recipe out",
+        )
+    return recipe[:16]
+
+
+def _refuse_seen(config: Config, run: Run, origins: dict[int, Provenance]) -> None:
+    seen = []
+    for fold, origin in origins.items():
+        parts = [origin]
+        if not config.pseudo.pool and run.table(fold, "test").is_file():
+            parts.append(run.header(fold, "test")[1])
+        seen += [fold] if any(fold not in part.held_out for part in parts) else []
+    if seen and config.checks:
+        raise _refusal(
+            config,
+            f"what predicts its folds {first_few(seen)} has seen labels of the very fold (through "
+            "initial weights, a teacher, pseudo-labels or fitted parameters), so the scores of a "
+            "run that learns from it would be worth nothing",
+        )
+
+
+def _refusal(config: Config, reason: str) -> FoldwiseError:
+    return FoldwiseError(f"pseudo.run={config.pseudo.run} cannot label for {config.run}: {reason}")
+
+
+def held_out_of(run: Run, fold: int, pool: Pool) -> list[int]:
+    """The folds that a fold's opinion of the pool holds out."""
+    if pool.table == "test":
+        return run.header(fold, "test")[1].held_out
+    return run.provenance(fold).held_out
+
+
+def members_of(run: Run) -> list[tuple[Run, str]]:
+    """A blend's members and their views, in its order; none of a trained run.
+
+    Raises FoldwiseError where a member has been made anew since.
+    """
+    if not run.config().blend.runs:
+        return []
+    listed: list[dict[str, Any]] = read_json(run.folder / BLEND)["members"]
+    found = []
+    for one in listed:
+        name, _, views = one["name"].partition(":")
+        member = Run(name)
+        recipe = member.provenance(run.finished()[0]).recipe_hash
+        if one["recipe_hash"].partition(":")[0] != recipe:
+            raise FoldwiseError(
+                f"{name} has another recipe than when {run.name} was made of it: make the blend "
+                "again (with overwrite=true)"
+            )
+        found.append((member, views))
+    return found
+
+
+def networks_of(run: Run) -> list[tuple[Run, str]]:
+    """The trained runs, with their views, that stand behind a run: itself, or a blend's members."""
+    if not run.config().blend.runs:
+        return [(run, "")]
+    if run.config().blend.method == "stack":
+        raise FoldwiseError(
+            f"{run.name} is a stack, which keeps no parameters for images that are not of the test "
+            "set: take another blend, or leave pseudo.pool out"
+        )
+    found: list[tuple[Run, str]] = []
+    for member, views in members_of(run):
+        if views == ALL or (views and member.config().blend.runs):
+            raise FoldwiseError(
+                f"{run.name} has the member {member.name}:{views}, of which a pool cannot be "
+                "predicted: blend runs, or NAME:VIEWS"
+            )
+        found += [(member, views)] if views else networks_of(member)
+    return list(dict.fromkeys(found))
+
+
+def opinion(run: Run, fold: int, pool: Pool, views: str = "") -> Opinion:
+    """What a run's fold says of the pool. Raises FoldwiseError where it is missing or not finite.
+
+    A blend's of a folder's images is made of its members' with the fold's parameters.
+    """
+    config = run.config()
+    settings = config.competition
+    if pool.table != "test" and config.blend.runs:
+        return _blended(run, fold, pool, config)
+    path = run.table(fold, pool.table, views)
+    if not path.is_file():
+        raise FoldwiseError(
+            f"{shown(path)} is not there: {run.name} has no predictions of the test set; name a "
+            "folder of unlabelled images with pseudo.pool=FOLDER"
+        )
+    table, origin = run.predictions(fold, pool.table, views)
+    columns = prediction_columns(settings)
+    p = table[columns].to_numpy(np.float32)
+    if not np.isfinite(p).all():
+        row, c = np.argwhere(~np.isfinite(p))[0]
+        raise FoldwiseError(
+            f"{shown(path)}: {columns[c]} of id '{table['id'][row]}' is {p[row, c]}: predict or "
+            "train that again"
+        )
+    return Opinion(table["id"].tolist(), p, origin.prior)
+
+
+def _blended(run: Run, fold: int, pool: Pool, config: Config) -> Opinion:
+    facts = read_json(run.fold_folder(fold) / BLEND)
+    parts = [opinion(member, fold, pool, views) for member, views in members_of(run)]
+    weights = np.array(list(facts["weights"].values()))
+    post = np.array(facts.get("post", []))
+    p = combined(lambda n: parts[n].p.T.copy(), weights, config.competition, config.blend)
+    p = apply_post(config.blend.post, config.competition, post, p)
+    return Opinion(parts[0].ids, np.ascontiguousarray(p.T), parts[0].prior)
+
+
+def voices(config: Config, fold: int, pool: Pool, ids: Sequence[str]) -> list[Array]:
+    """The opinions that are asked to agree about a fold's labels, each (n, c), in the order of ids.
+
+    A blend's members; a trained run's own views, and, where it is a round of pseudo-labels itself,
+    what it learned from. Raises UsageError where there are not two, FoldwiseError for one that has
+    seen the fold's labels, or other images.
+    """
+    run = Run(config.pseudo.run)
+    asked = members_of(run)
+    if not asked:
+        known = run.views(fold) if pool.table == "test" else []
+        asked = [(run, ""), *((run, views) for views in known)]
+        before = run.config().pseudo.run
+        asked += [(Run(before), "")] if before else []
+    if len(asked) < 2:
+        raise UsageError(
+            f"pseudo.agree: {run.name} is one run, of which only one model holds fold {fold} out, "
+            "so nobody is there to agree: blend runs, or predict it with other views (predict tta=)"
+        )
+    found = []
+    for member, views in asked:
+        if config.checks and fold not in held_out_of(member, fold, pool):
+            raise _refusal(config, f"{member.name} has seen labels of fold {fold}")
+        one = opinion(member, fold, pool, "" if views == ALL else views)
+        place = pd.Index(one.ids).get_indexer(pd.Index(ids))
+        if (place < 0).any():
+            raise _refusal(config, f"{member.name} has not predicted the same images")
+        found.append(one.p[place])
+    return found
