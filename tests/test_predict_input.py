@@ -254,7 +254,7 @@ def test_predict_refuses_in_one_line(
             path.write_bytes(data)
     before, origin = read_table(Run("b").table(0, "oof"))
     Run("b").write_predictions(0, "oof", before, replace(origin, recipe_hash="0" * 16))
-    refused(1, "b is not the run that mean was made of", "run=mean", everything, "out=x.csv")
+    refused(1, "mean was made when b had another recipe", "run=mean", everything, "out=x.csv")
     Run("b").write_predictions(0, "oof", before, origin)
 
 

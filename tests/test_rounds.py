@@ -174,7 +174,13 @@ def test_a_blend_labels_with_what_its_members_agree_on(
     assert folder["id"].str.removesuffix(".png").tolist() == learned["id"].tolist()
     assert folder["label"].tolist() == learned["label"].tolist()
     assert foldwise("blend", "runs=first,second", "run=stack", "method=stack").code == 0
-    refused(foldwise("pseudo", "run=stack", f"pool={images}"), "is a stack")
+    for name, pool in (("by-test", ()), ("by-folder", (f"pool={images}",))):
+        words = ("pseudo", "run=stack", "threshold=0.4", "fold=0", "rounds=1", *QUICK)
+        assert foldwise(*words, *pool, f"name={name}").code == 0
+    labels = [
+        Run(f"by-{name}-p1").predictions(0, "pseudo")[0]["label"] for name in ("test", "folder")
+    ]
+    assert len(labels[0]) and labels[0].tolist() == labels[1].tolist()
 
 
 def test_from_the_last_weights_at_a_lower_rate_and_until_it_gains_nothing(

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foldwise.ensemble.apply import (
-    ROWS,
-    members_of,
-    parameters_of,
-    refuse_changed,
-    write_rows,
-)
-from foldwise.ensemble.fit import applied
-from foldwise.errors import FoldwiseError
+from foldwise.ensemble.mixture import ROWS, mixture_of, refuse_changed, write_rows
+from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import write_text
 from foldwise.provenance import prediction_columns
 from foldwise.runs import BLEND, Run
@@ -41,24 +34,31 @@ def carried(run: Run, folder: Path) -> dict[str, dict[str, Path]]:
                 f"{run.name} has no finished fold to predict with: train it first (fold=0)"
             )
         return {run.name: {str(path.relative_to(run.folder)): path for path in files.values()}}
-    config, members = run.config(), members_of(run)
+    members = mixture_of(run, None).members
     refuse_changed(run, members)
+    folds = run.finished()
+    others = [member.name for member in members if member.run.finished() != folds]
+    if others:
+        raise FoldwiseError(
+            f"{run.name} was made of the folds {first_few(folds)}, and {first_few(others)} has "
+            "others: make the blend again (./run.sh blend, with the same words and overwrite=true)"
+        )
     found: dict[str, dict[str, Path]] = {}
     for member in members:
         found |= carried(member.run, folder)
     said = run.blend(None)
-    views = [member.tables(run.finished()[0]) for member in members]
-    kept = ("name", "weight")
+    views = {member.name: member.tables(folds[0]) for member in members}
     said["members"] = [
-        {key: one[key] for key in kept} | {"views": each}
-        for one, each in zip(said["members"], views, strict=True)
+        {"name": one["name"], "weight": one["weight"], "views": views[one["name"]]}
+        for one in said["members"]
+        if one["name"] in views
     ]
     place = folder / run.name
     text = json.dumps({key: said[key] for key in ("members", "post") if key in said}, indent=1)
     write_text(place / BLEND, text)
     found[run.name] = {BLEND: place / BLEND}
-    if config.blend.method == "stack":
-        write_rows(run, config, place / ROWS)
+    if run.config().blend.method == "stack":
+        write_rows(run, members, place / ROWS)
         found[run.name][ROWS] = place / ROWS
     return found
 
@@ -78,18 +78,11 @@ def _predicted(run: Run, views: list[str], folder: Path, place: Path) -> "Predic
 
     if not run.is_blend():
         return predict_test(run, folder, [named_so(one) for one in views], place)
-    config = run.config()
-    said = run.blend(None)["members"]
-    parts = [
-        _predicted(member.run, one["views"], folder, place)
-        for member, one in zip(members_of(run), said, strict=True)
-    ]
+    mixture, config = mixture_of(run, None), run.config()
+    said = {one["name"]: one["views"] for one in run.blend(None)["members"]}
+    parts = [_predicted(member.run, said[member.name], folder, place) for member in mixture.members]
     columns = prediction_columns(config.competition)
-    values = [np.ascontiguousarray(part.table[columns].to_numpy(np.float32).T) for part in parts]
-    first, settings = parts[0], config.competition
-    parameters = parameters_of(run, config)
-    p = applied(values.__getitem__, len(values), parameters, config.blend, settings)
-    table = first.table.copy()
-    table[columns] = p.T.astype(np.float32)
-    settings.slug = str(folder)
-    return Predicted(config, first.data, table, first.prior)
+    table = parts[0].table.copy()
+    table[columns] = mixture([part.table[columns].to_numpy(np.float32) for part in parts])
+    config.competition.slug = str(folder)
+    return Predicted(config, parts[0].data, table, parts[0].prior)

@@ -13,7 +13,7 @@ import torch
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.device import prepare
-from foldwise.ensemble.mixture import Mixture, mixture_of
+from foldwise.ensemble.mixture import Mixture, mixture_of, refuse_changed
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.prediction.files import Part, networks_of, predicted, stream
 from foldwise.prediction.fold_model import FoldModel, device_of
@@ -167,13 +167,13 @@ def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend:
     if run.is_blend():
         finished = run.finished()
         _refuse_unfinished(run, folds, finished)
+        _refuse_ranks(run)
         mixture = mixture_of(run, loaded.one)
+        refuse_changed(run, mixture.members)
         members: dict[str, Source] = {}
-        for name, own in mixture.members:
-            member = Run(name)
-            inside = views if views != [""] else _views(member, own)
-            title = f"{name}:{own}" if own else name
-            members[title] = _source(member, folds or finished, inside, loaded, run.name)
+        for member in mixture.members:
+            inside = views if views != [""] else _views(member.run, member.views)
+            members[member.name] = _source(member.run, folds or finished, inside, loaded, run.name)
         return Blended(members, mixture)
     there = [fold for fold in run.finished() if run.model_file(fold).is_file()]
     if not there:
@@ -189,6 +189,14 @@ def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend:
     if key not in loaded.models:
         loaded.models[key] = networks_of(run, key[1], loaded.device)
     return Networks(list(key[1]), loaded.models[key], views)
+
+
+def _refuse_ranks(blend: Run) -> None:
+    if blend.config().blend.method == "rank":
+        raise FoldwiseError(
+            f"{blend.name} blends ranks among the rows of its tables, which other images do not "
+            "have: predict with one of its members, or with a blend of method=mean"
+        )
 
 
 def _refuse_unfinished(run: Run, folds: list[int], finished: list[int]) -> None:

@@ -22,7 +22,6 @@ from foldwise.ensemble.source import (
     Pool,
     check_source,
     held_out_of,
-    members_of,
     networks_of,
     opinion,
     voices,
@@ -31,7 +30,7 @@ from foldwise.errors import FoldwiseError, UsageError
 from foldwise.files import shown, write_json
 from foldwise.images.decode import threads
 from foldwise.prediction.pool import pool_of, predict_pool
-from foldwise.runs import BLEND, Run
+from foldwise.runs import Run
 from foldwise.training.pseudo import FoldLabels, targets_of_table
 from foldwise.training.train import train
 from foldwise.training.weights import class_counts
@@ -214,7 +213,7 @@ def round_words(given: dict[str, str], words: Sequence[str], source: str, name: 
     told += [f"fold={finished}", f"run={name}", f"pseudo.run={source}"]
     told += ["pseudo.recipe=", "pseudo.pool_digest="]
     if given.get("start") == "last":
-        if run.config().blend.runs:
+        if run.is_blend():
             raise UsageError(f"start=last: {source} is a blend, which has no weights to start from")
         told += [f"model.weights={source}", "model.weights_digest=", "model.pretrained=false"]
         if "optimizer.lr" not in said and not config.model.weights == config.pseudo.run != "":
@@ -225,13 +224,11 @@ def round_words(given: dict[str, str], words: Sequence[str], source: str, name: 
 
 def _recipe_of(run: Run) -> Run:
     """The run whose recipe a round takes: of a blend, its heaviest member's."""
-    while run.config().blend.runs:
-        members = [member for member, _ in members_of(run)]
-        listed = json.loads((run.folder / BLEND).read_text(encoding="utf-8"))["members"]
-        heaviest = max(range(len(members)), key=lambda n: listed[n]["weight"] or 0)
-        print(f"{run.name} is a blend: the recipe is that of {members[heaviest].name}",
-              file=sys.stderr)  # fmt: skip
-        run = members[heaviest]
+    while run.is_blend():
+        heaviest = max(run.blend(None)["members"], key=lambda said: said["weight"] or 0)
+        name = heaviest["name"].partition(":")[0]
+        print(f"{run.name} is a blend: the recipe is that of {name}", file=sys.stderr)
+        run = Run(name)
     return run
 
 

@@ -115,10 +115,14 @@ def test_members_are_uploaded_once(
 def test_a_member_that_has_changed(runs: Path, foldwise: Callable[..., Ended]) -> None:
     shutil.rmtree(runs / "oof" / "b" / "fold1")
     ended = foldwise("kernel", "infer", "run=views", "local=true")
-    assert ended.code == 1 and "views was made when b had other" in ended.err.splitlines()[-1]
+    assert (
+        ended.code == 1 and "views was made of the folds 0, 1, and b" in ended.err.splitlines()[-1]
+    )
     shutil.rmtree(runs / "oof" / "b")
     ended = foldwise("kernel", "infer", "run=views", "local=true")
-    assert ended.code == 1 and "there is no run 'b'" in ended.err.splitlines()[-1], ended.err
+    assert (
+        ended.code == 1 and "views is made of b, which is not there" in ended.err.splitlines()[-1]
+    ), ended.err
 
 
 @pytest.mark.slow

@@ -30,9 +30,7 @@ def test_tensorboard(foldwise: Callable[..., Ended], pets: Path) -> None:
             assert found == pytest.approx(known.to_dict(), rel=1e-6), name
 
 
-def test_wandb(
-    foldwise: Callable[..., Ended], pets: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wandb(foldwise: Callable[..., Ended], pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     ended = foldwise(*COMMAND, "train.tracker=wandb")

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foldwise.config import Config
 from foldwise.ensemble.checks import ALL
-from foldwise.ensemble.combine import combined
-from foldwise.ensemble.post import apply_post
+from foldwise.ensemble.mixture import members_of, mixture_of, refuse_changed
 from foldwise.errors import FoldwiseError, UsageError, first_few
-from foldwise.files import read_json, shown
+from foldwise.files import shown
 from foldwise.provenance import Provenance, prediction_columns
-from foldwise.runs import BLEND, Run
+from foldwise.runs import Run
 
 Array = np.ndarray
 
@@ -112,40 +110,25 @@ def held_out_of(run: Run, fold: int, pool: Pool) -> list[int]:
     return run.provenance(fold).held_out
 
 
-def members_of(run: Run) -> list[tuple[Run, str]]:
+def _members(run: Run) -> list[tuple[Run, str]]:
     """A blend's members and their views, in its order; none of a trained run.
 
     Raises FoldwiseError where a member has been made anew since.
     """
-    if not run.config().blend.runs:
+    if not run.is_blend():
         return []
-    listed: list[dict[str, Any]] = read_json(run.folder / BLEND)["members"]
-    found = []
-    for one in listed:
-        name, _, views = one["name"].partition(":")
-        member = Run(name)
-        recipe = member.provenance(run.finished()[0]).recipe_hash
-        if one["recipe_hash"].partition(":")[0] != recipe:
-            raise FoldwiseError(
-                f"{name} has another recipe than when {run.name} was made of it: make the blend "
-                "again (with overwrite=true)"
-            )
-        found.append((member, views))
-    return found
+    members = members_of(run)
+    refuse_changed(run, members)
+    return [(member.run, member.views) for member in members]
 
 
 def networks_of(run: Run) -> list[tuple[Run, str]]:
     """The trained runs, with their views, that stand behind a run: itself, or a blend's members."""
-    if not run.config().blend.runs:
+    if not run.is_blend():
         return [(run, "")]
-    if run.config().blend.method == "stack":
-        raise FoldwiseError(
-            f"{run.name} is a stack, which keeps no parameters for images that are not of the test "
-            "set: take another blend, or leave pseudo.pool out"
-        )
     found: list[tuple[Run, str]] = []
-    for member, views in members_of(run):
-        if views == ALL or (views and member.config().blend.runs):
+    for member, views in _members(run):
+        if views == ALL or (views and member.is_blend()):
             raise FoldwiseError(
                 f"{run.name} has the member {member.name}:{views}, of which a pool cannot be "
                 "predicted: blend runs, or NAME:VIEWS"
@@ -159,10 +142,8 @@ def opinion(run: Run, fold: int, pool: Pool, views: str = "") -> Opinion:
 
     A blend's of a folder's images is made of its members' with the fold's parameters.
     """
-    config = run.config()
-    settings = config.competition
-    if pool.table != "test" and config.blend.runs:
-        return _blended(run, fold, pool, config)
+    if pool.table != "test" and run.is_blend():
+        return _blended(run, fold, pool)
     path = run.table(fold, pool.table, views)
     if not path.is_file():
         raise FoldwiseError(
@@ -170,7 +151,7 @@ def opinion(run: Run, fold: int, pool: Pool, views: str = "") -> Opinion:
             "folder of unlabelled images with pseudo.pool=FOLDER"
         )
     table, origin = run.predictions(fold, pool.table, views)
-    columns = prediction_columns(settings)
+    columns = prediction_columns(run.config().competition)
     p = table[columns].to_numpy(np.float32)
     if not np.isfinite(p).all():
         row, c = np.argwhere(~np.isfinite(p))[0]
@@ -181,14 +162,10 @@ def opinion(run: Run, fold: int, pool: Pool, views: str = "") -> Opinion:
     return Opinion(table["id"].tolist(), p, origin.prior)
 
 
-def _blended(run: Run, fold: int, pool: Pool, config: Config) -> Opinion:
-    facts = read_json(run.fold_folder(fold) / BLEND)
-    parts = [opinion(member, fold, pool, views) for member, views in members_of(run)]
-    weights = np.array(list(facts["weights"].values()))
-    post = np.array(facts.get("post", []))
-    p = combined(lambda n: parts[n].p.T.copy(), weights, config.competition, config.blend)
-    p = apply_post(config.blend.post, config.competition, post, p)
-    return Opinion(parts[0].ids, np.ascontiguousarray(p.T), parts[0].prior)
+def _blended(run: Run, fold: int, pool: Pool) -> Opinion:
+    mixture = mixture_of(run, fold)
+    parts = [opinion(member.run, fold, pool, member.views) for member in mixture.members]
+    return Opinion(parts[0].ids, mixture([part.p for part in parts]), parts[0].prior)
 
 
 def voices(config: Config, fold: int, pool: Pool, ids: Sequence[str]) -> list[Array]:
@@ -199,7 +176,7 @@ def voices(config: Config, fold: int, pool: Pool, ids: Sequence[str]) -> list[Ar
     seen the fold's labels, or other images.
     """
     run = Run(config.pseudo.run)
-    asked = members_of(run)
+    asked = _members(run)
     if not asked:
         known = run.views(fold) if pool.table == "test" else []
         asked = [(run, ""), *((run, views) for views in known)]
