@@ -1,12 +1,13 @@
 """`./run.sh [verb] [key=value …]`: from words to functions, and from errors to a line."""
 
+import importlib
 import os
 import shlex
 import sys
 
 from foldwise import interrupt
 from foldwise.errors import MEMORY_ADVICE, FoldwiseError, Interrupted, out_of_memory
-from foldwise.verbs import VERBS, known_verb
+from foldwise.verbs.table import known_verb
 
 
 def main(words: list[str]) -> int:
@@ -34,8 +35,8 @@ def dispatch(words: list[str]) -> int:
         words = ["help", *words[1:]]
     if not words or "=" in words[0]:
         words = ["train", *words]
-    verb = known_verb(words[0])
-    return VERBS[verb].run(words[1:])
+    verb = importlib.import_module(f"foldwise.verbs.{known_verb(words[0])}")
+    return int(verb.run(words[1:]))
 
 
 def unexpected(error: Exception) -> int:

@@ -29,9 +29,9 @@ from figures import DOCS, Figures, into_page, markdown
 from foldwise.compose import compose
 from foldwise.files import write_text
 from foldwise.provenance import prediction_columns, targets_of
-from foldwise.rounds import rounds
 from foldwise.runs import Run
 from foldwise.training.train import train
+from foldwise.verbs.pseudo import rounds
 
 KEPT, PAGE = DOCS / "pseudo" / "rounds.csv", DOCS / "pseudo.md"
 FOLDS, ROUNDS, SLUG = 3, 2, "cifar10-rounds"

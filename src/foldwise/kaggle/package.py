@@ -18,11 +18,14 @@ PYTHON = (3, 12)  # of Kaggle's image
 # What a kernel begins with; what these import, wherever they do, goes along. Of the roof only what
 # it imports at once: a kernel calls one verb.
 BEGIN = {
-    "train": ("foldwise.kaggle.inside", "foldwise.__main__", "foldwise.training.train"),
+    "train": (
+        *("foldwise.kaggle.inside", "foldwise.__main__"),
+        *("foldwise.verbs.train", "foldwise.training.train"),
+    ),
     "infer": ("foldwise.kaggle.inside", "foldwise.prediction.testset"),
     "blend": ("foldwise.kaggle.inside", "foldwise.blended"),
 }
-ROOF = ("foldwise.cli", "foldwise.verbs")
+ROOF = ("foldwise.cli", "foldwise.verbs.train")
 NEVER = ("foldwise.audit",)  # a split that is made anew may ask it, and a kernel gets its split
 DATE = (2020, 1, 1, 0, 0, 0)  # of every member: the bytes are a matter of the contents alone
 

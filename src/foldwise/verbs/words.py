@@ -1,6 +1,7 @@
-"""Values of a verb's own keys, as a person writes them."""
+"""Words of the command line, as a person writes them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from foldwise.errors import UsageError, nearest
 
@@ -31,3 +32,27 @@ def choice(given: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise UsageError(f"{key}={text} is not one of {', '.join(choices)}{nearest(text, choices)}")
     return text
+
+
+def laid_out(words: list[str]) -> list[str]:
+    """The words with ``competition=FILE.zip`` as the competition that the zip is laid out as.
+
+    That is input/FILE/, which is made where it is not there.
+    """
+    changed = []
+    for word in words:
+        key, _, value = word.partition("=")
+        source = Path(value).expanduser()
+        if (
+            key in ("competition", "competition.slug")
+            and value.endswith(".zip")
+            and source.is_file()
+        ):
+            from foldwise.competition.folder import folder_of
+            from foldwise.kaggle.download import download
+
+            if not folder_of(source.stem).exists():
+                download(source.stem, source)
+            word = f"{key}={source.stem}"
+        changed.append(word)
+    return changed

@@ -13,13 +13,21 @@ from foldwise.competition.reading.listed import Listed, labelled, place_of
 from foldwise.compose import recipe_hash
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
-from foldwise.predict_verb import say_broken
 from foldwise.prediction.tta import canonical, file_name
 from foldwise.predictor import Predictor, predictor_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.report.evaluation import write_evaluation
 from foldwise.report.text import number
 from foldwise.runs import Run
+from foldwise.verbs.predict import say_broken
+from foldwise.verbs.table import own_keys
+
+
+def run(words: list[str]) -> int:
+    given = own_keys("evaluate", words, required=("run", "input"))
+    truth, fold, tta = (given.get(key, "") for key in ("truth", "fold", "tta"))
+    evaluate(given["run"], given["input"], truth, fold, tta)
+    return 0
 
 
 def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:

@@ -20,8 +20,20 @@ from foldwise.report.sheets import Look, Tile, caption, rival_classes
 from foldwise.report.style import INK, clipped
 from foldwise.runs import Run, every_run
 from foldwise.tidy import named
+from foldwise.verbs.table import own_keys
+from foldwise.verbs.words import flag
 
 SIDE = 224  # pixels of the longer side of an image on a sheet
+
+
+def run(words: list[str]) -> int:
+    given = own_keys("report", words)
+    gradcam = flag(given, "gradcam")
+    if gradcam and not given.get("run"):
+        raise UsageError("gradcam=true wants a run: say run=NAME too")
+    run, runs, competition = (given.get(key, "") for key in ("run", "runs", "competition"))
+    report(run, runs, competition, gradcam)
+    return 0
 
 
 def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None:

@@ -12,8 +12,30 @@ from foldwise.files import shown
 from foldwise.prediction.output import format_of, ranked, short, table_of, writer
 from foldwise.predictor import Predictor, predictor_of
 from foldwise.provenance import prediction_columns
+from foldwise.verbs.table import own_keys
+from foldwise.verbs.words import flag, number
 
 SAID = 20  # broken images that are listed on the screen
+
+
+def run(words: list[str]) -> int:
+    given = own_keys("predict", words, required=("run",))
+    if "input" in given:
+        if "views" in given:
+            raise UsageError("views= is for the run's own rows: leave it out beside input=")
+        top, members = int(number(given, "top", 5)), flag(given, "members")
+        out, fold, tta = (given.get(key, "") for key in ("out", "fold", "tta"))
+        predict_input(given["run"], given["input"], out, fold, tta, max(1, top), members)
+        return 0
+    for key in ("out", "top", "members"):
+        if key in given:
+            raise UsageError(f"{key}= wants input=: an image, a folder or a list of images")
+    own_keys("predict", words, required=("tta",))
+    single = flag(given, "views")
+    from foldwise.prediction.again import predict_again
+
+    predict_again(given["run"], given.get("fold", ""), given["tta"], single)
+    return 0
 
 
 def predict_input(

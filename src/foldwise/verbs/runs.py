@@ -4,7 +4,7 @@ import math
 
 from foldwise import runview
 from foldwise.ensemble.pair import compared_pair
-from foldwise.errors import UsageError
+from foldwise.errors import UsageError, nearest
 from foldwise.files import shown
 from foldwise.report.facts import all_facts, of_competition, table
 from foldwise.runs import Run, every_run
@@ -18,6 +18,32 @@ from foldwise.tidy import (
     rename,
     table_of,
 )
+from foldwise.verbs.table import own_keys
+from foldwise.verbs.words import flag
+
+
+def run(words: list[str]) -> int:
+    action = words.pop(0) if words and "=" not in words[0] else "list"
+    wanted = {"list": (), "compare": ("run", "with"), "rename": ("run", "to"), "remove": ("run",),
+              "clean": ()}  # fmt: skip
+    if action not in wanted:
+        raise UsageError(
+            f"runs {action}: say runs, runs compare, runs rename, runs remove or runs clean"
+            f"{nearest(action, wanted)}"
+        )
+    given = own_keys("runs", words, required=wanted[action])
+    yes = flag(given, "yes")
+    if action == "list":
+        list_runs(given.get("competition", ""))
+    elif action == "compare":
+        compare_runs(given["run"], given["with"])
+    elif action == "rename":
+        rename_run(given["run"], given["to"])
+    elif action == "remove":
+        remove_runs(given["run"], yes)
+    else:
+        clean_runs(given.get("days", ""), yes)
+    return 0
 
 
 def list_runs(competition: str) -> None:

@@ -9,13 +9,38 @@ from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
 from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, first_few
+from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
 from foldwise.files import home
-from foldwise.kaggle.infer_kernel import infer
+from foldwise.kaggle.infer_kernel import infer, submit
 from foldwise.kaggle.kernel import KINDS, Terms, machine_named
 from foldwise.kaggle.train_kernel import collect, trained
 from foldwise.runs import Run
-from foldwise.words import choice, flag, number
+from foldwise.verbs.table import OF_KERNELS, own_keys
+from foldwise.verbs.words import choice, flag, laid_out, number
+
+
+def run(words: list[str]) -> int:
+    action, rest = (words[0], words[1:]) if words else ("", [])
+    actions = ("train", "infer", "submit")
+    if action not in actions:
+        raise UsageError(
+            f"kernel {action}: say kernel train, kernel infer or kernel submit"
+            f"{nearest(action, actions)} (./run.sh help kernel)"
+        )
+    if action == "train":  # its own keys beside those of the config, which it takes all
+        own = [w for w in rest if w.partition("=")[0] in OF_KERNELS]
+        given = dict(compose.split_word(word) for word in own)
+        config = compose.compose(laid_out([word for word in rest if word not in own]))
+        train_in_kernels(config, terms_of(given), flag(given, "each"))
+        return 0
+    given = own_keys("kernel", rest, required=("run",))
+    one, slug = Run(given["run"]), given.get("competition", "")
+    if action == "infer":
+        print(infer_in_kernel(one, slug, terms_of(given)))
+    else:
+        again, minutes = flag(given, "again"), number(given, "wait", 720)
+        print(submit(one, slug, given.get("message", ""), again, minutes))
+    return 0
 
 
 def terms_of(given: Mapping[str, str]) -> Terms:

@@ -34,9 +34,23 @@ from foldwise.runs import Run
 from foldwise.training.pseudo import FoldLabels, targets_of_table
 from foldwise.training.train import train
 from foldwise.training.weights import class_counts
+from foldwise.verbs.table import VERBS, own_keys
+from foldwise.verbs.words import choice, laid_out
 
 LOWER = 0.3  # of the learning rate, where a round starts from the last one's weights
 OF_VERB = ("run", "rounds", "start", "stop", "name")  # its keys that are no settings of pseudo.…
+
+
+def run(words: list[str]) -> int:
+    own = [word for word in words if word.partition("=")[0] in VERBS["pseudo"].keys]
+    given = own_keys("pseudo", own, required=("run",))
+    count = given.get("rounds", "1")
+    if not count.isdecimal() or not 1 <= int(count) <= 100:
+        raise UsageError(f"rounds={count} is not a number from 1 to 100")
+    given["start"] = choice(given, "start", ("scratch", "last"))
+    given["stop"] = choice(given, "stop", ("rounds", "best"))
+    rounds(given, laid_out([word for word in words if word not in own]))
+    return 0
 
 
 @dataclass
