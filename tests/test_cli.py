@@ -5,21 +5,23 @@ from collections.abc import Callable
 
 import pytest
 
-from foldwise import compose, verbs
+from foldwise import compose
+from foldwise.verbs import submission
+from foldwise.verbs.table import VERBS
 from helpers import CLONE, Ended
 
 
 def test_help_lists_every_verb(foldwise: Callable[..., Ended]) -> None:
     ended = foldwise("help")
     assert ended.code == 0
-    for verb in verbs.VERBS:
+    for verb in VERBS:
         assert re.search(rf"^  {verb} ", ended.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("verb", verbs.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_each_verb_lists_its_keys(foldwise: Callable[..., Ended], verb: str) -> None:
     out = foldwise("help", verb).out
-    for key in verbs.VERBS[verb].keys:
+    for key in VERBS[verb].keys:
         assert re.search(rf"^  {key} ", out, re.MULTILINE)
 
 
@@ -71,7 +73,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def broken(words: list[str]) -> int:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setitem(verbs.VERBS, "submission", verbs.Verb("", broken))
+    monkeypatch.setattr(submission, "run", broken)
     ended = foldwise("submission")
     assert ended.code == 1
     assert ended.err.count("\n") == 1
