@@ -77,6 +77,7 @@ def test_a_gpu_for_each_of_two_folds(
     code = tmp_path / "code"
     (code / "foldwise").mkdir(parents=True)
     (code / "competition").mkdir()
+    (code / "foldwise" / "__init__.py").touch()
     (code / "foldwise" / "__main__.py").write_text(TRAINING)
     monkeypatch.setattr(inside, "CODE", code)
     (tmp_path / "working").mkdir()
