@@ -30,6 +30,13 @@ class Ended:
     err: str
 
 
+def refused(ended: Ended, *texts: str) -> None:
+    """The command ended with one line that has all of these texts."""
+    assert ended.code in (1, 2), ended.err
+    line = ended.err.splitlines()[-1]
+    assert line.startswith("foldwise: ") and all(text in line for text in texts), line
+
+
 def start(home: Path, *words: str, **options: object) -> "subprocess.Popen[str]":
     """The same command as a process of its own, to be killed, limited or measured."""
     environment = {

@@ -14,7 +14,7 @@ import pytest
 from foldwise import interrupt
 from foldwise.provenance import read_table
 from foldwise.runs import Run
-from helpers import QUICK, Ended, write_competition
+from helpers import QUICK, Ended, refused, write_competition
 
 TRAINED = ("competition=pets", "fold=0..1", *QUICK, "train.epochs=6", "optimizer.lr=0.02")
 ROUNDS = ("pseudo", "run=first", "threshold=0.5")
@@ -25,12 +25,6 @@ def first(foldwise: Callable[..., Ended], pets: Path) -> Run:
     ended = foldwise("train", *TRAINED, "run=first")
     assert ended.code == 0, ended.err
     return Run("first")
-
-
-def refused(ended: Ended, *texts: str) -> None:
-    assert ended.code in (1, 2), ended.err
-    line = ended.err.splitlines()[-1]
-    assert line.startswith("foldwise: ") and all(text in line for text in texts), line
 
 
 def bytes_of(run: str) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ The provenance travels in the parquet file's metadata.
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config import Competition
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import atomic, shown
 
 
@@ -132,3 +132,28 @@ def combined(parts: list[Provenance]) -> Provenance:
     prior = sorted({name for part in parts for name in part.prior})
     fold = parts[0].fold if len(parts) == 1 else None
     return dataclasses.replace(parts[0], fold=fold, held_out=held_out, prior=prior)
+
+
+def common_recipe(origins: Mapping[int, Provenance], folds_hash: str, key: str, wanted: str) -> str:
+    """16 hex digits of the recipe that the folds of a run share.
+
+    ``folds_hash``: of the split that they must be of; ``wanted``: what the setting ``key`` asks
+    for ('': any recipe). Raises FoldwiseError with what is wrong with them.
+    """
+    other = [k for k, origin in origins.items() if origin.folds_hash != folds_hash]
+    if other:
+        raise FoldwiseError(
+            f"its folds {first_few(other)} were trained on another split or other labels than "
+            "folds.csv now has"
+        )
+    recipes = {k: origin.recipe_hash for k, origin in origins.items()}
+    first, recipe = next(iter(recipes.items()))
+    strange = [k for k in recipes if recipes[k] != recipe]
+    if strange:
+        raise FoldwiseError(f"its folds {first_few(strange)} have another recipe than fold {first}")
+    if wanted not in ("", recipe[:16]):
+        raise FoldwiseError(
+            f"its recipe is {recipe[:16]}, not {key}={wanted}: name the run that is meant, or "
+            f"leave {key} out"
+        )
+    return recipe[:16]

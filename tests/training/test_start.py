@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from foldwise.runs import Run
-from helpers import QUICK, Ended, write_competition
+from helpers import QUICK, Ended, refused, write_competition
 
 COMMAND = ("competition=pets", "fold=0..1", *QUICK)
 
@@ -18,12 +18,6 @@ def first(foldwise: Callable[..., Ended], pets: Path) -> Run:
     ended = foldwise(*COMMAND, "run=first")
     assert ended.code == 0, ended.err
     return Run("first")
-
-
-def refused(ended: Ended, *texts: str) -> None:
-    assert ended.code in (1, 2), ended.err
-    line = ended.err.splitlines()[-1]
-    assert line.startswith("foldwise: ") and all(text in line for text in texts), line
 
 
 def test_a_run_gives_each_fold_its_own_weights(foldwise: Callable[..., Ended], first: Run) -> None:

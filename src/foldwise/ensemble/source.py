@@ -11,7 +11,7 @@ from foldwise.ensemble.checks import ALL
 from foldwise.ensemble.mixture import members_of, mixture_of, refuse_changed
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
-from foldwise.provenance import Provenance, prediction_columns
+from foldwise.provenance import Provenance, common_recipe, prediction_columns
 from foldwise.runs import Run
 
 Array = np.ndarray
@@ -60,27 +60,12 @@ def check_source(config: Config, folds_hash: str, folds: list[int]) -> str:
             said = [x if isinstance(x, str) else first_few(x) for x in (there, here)]
             raise _refusal(config, f"its {what} is {said[0]}, and here {said[1]}")
     origins = {k: run.provenance(k) for k in folds}
-    other = [k for k in folds if origins[k].folds_hash != folds_hash]
-    if other:
-        raise _refusal(
-            config,
-            f"its folds {first_few(other)} were trained on another split or other labels than "
-            "folds.csv now has",
-        )
-    recipe = origins[folds[0]].recipe_hash
-    strange = [k for k in folds if origins[k].recipe_hash != recipe]
-    if strange:
-        raise _refusal(
-            config, f"its folds {first_few(strange)} have another recipe than fold {folds[0]}"
-        )
+    try:
+        recipe = common_recipe(origins, folds_hash, "pseudo.recipe", config.pseudo.recipe)
+    except FoldwiseError as error:
+        raise _refusal(config, str(error)) from error
     _refuse_seen(config, run, origins)
-    if config.pseudo.recipe not in ("", recipe[:16]):
-        raise _refusal(
-            config,
-            f"its recipe is {recipe[:16]}, not pseudo.recipe={config.pseudo.recipe}: name the run "
-            "that is meant, or leave pseudo.recipe out",
-        )
-    return recipe[:16]
+    return recipe
 
 
 def _refuse_seen(config: Config, run: Run, origins: dict[int, Provenance]) -> None:

@@ -11,7 +11,7 @@ from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.images.augment import Normalize
 from foldwise.models.outputs import kind_of
 from foldwise.prediction.fold_model import load_fold
-from foldwise.provenance import Provenance
+from foldwise.provenance import Provenance, common_recipe
 from foldwise.runs import Run
 
 
@@ -58,20 +58,12 @@ def check_teacher(config: Config, folds_hash: str, folds: list[int]) -> str:
         )
     _refuse_strange(config, theirs)
     origins = {k: run.model_provenance(k) for k in folds}
-    _refuse_seen(config, origins, folds_hash)
-    recipe = origins[folds[0]].recipe_hash
-    others = [k for k in folds if origins[k].recipe_hash != recipe]
-    if others:
-        raise _refusal(
-            config, f"its folds {first_few(others)} have another recipe than fold {folds[0]}"
-        )
-    if config.distill.recipe not in ("", recipe[:16]):
-        raise _refusal(
-            config,
-            f"its recipe is {recipe[:16]}, not distill.recipe={config.distill.recipe}: name the "
-            "run that is meant, or leave distill.recipe out",
-        )
-    return recipe[:16]
+    try:
+        recipe = common_recipe(origins, folds_hash, "distill.recipe", config.distill.recipe)
+    except FoldwiseError as error:
+        raise _refusal(config, str(error)) from error
+    _refuse_seen(config, origins)
+    return recipe
 
 
 def load_teacher(
@@ -126,15 +118,8 @@ def _refuse_strange(config: Config, theirs: Config) -> None:
             raise _refusal(config, f"its images have {key}={there:g}, and these {here:g}")
 
 
-def _refuse_seen(config: Config, origins: dict[int, Provenance], folds_hash: str) -> None:
+def _refuse_seen(config: Config, origins: dict[int, Provenance]) -> None:
     """Raises FoldwiseError for models that know labels of the rows that they are not to know."""
-    other = [k for k, origin in origins.items() if origin.folds_hash != folds_hash]
-    if other:
-        raise _refusal(
-            config,
-            f"its folds {first_few(other)} were trained on another split or other labels than "
-            "folds.csv now has",
-        )
     seen = [k for k, origin in origins.items() if k not in origin.held_out]
     if seen and config.checks:
         raise _refusal(
