@@ -135,7 +135,7 @@ class _State:
         """Of adding each of the members, and of subtracting it, float64 (ways, members)."""
         if self.evidence.by_largest and self.total:
             open_ = self.near.open_classes(self.sum, self.label)
-            if open_.mean() < WIDE:
+            if open_.sum() < WIDE * open_.size:
                 return self._scores_of_open_rows(open_)
         evidence, found = self.evidence, np.full((len(self.ways), len(self.members)), np.nan)
         blend = np.empty_like(self.sum)
