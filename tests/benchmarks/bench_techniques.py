@@ -37,12 +37,13 @@ BASE = (
     *("train.eval_every=0", "train.ema=0", "images.size=32", "model.name=small_resnet7x7"),
     *("model.args={width: 0.5}", "model.drop_rate=0", "optimizer.lr=2e-3", "optimizer.clip=0"),
     *("augment.hflip=0.5", "augment.shift=0.1", "schedule.warmup_epochs=0.5"),
+    "loss.smoothing=0.1",
 )
 TECHNIQUES: dict[str, tuple[str, ...]] = {
     "baseline": (),
     "no augmentation": ("augment.hflip=0", "augment.shift=0"),
     "EMA 0.99": ("train.ema=0.99",),
-    "label smoothing 0.1": ("loss.smoothing=0.1",),
+    "no label smoothing": ("loss.smoothing=0",),
     "CutMix 1, half of the batches": ("augment.cutmix=1", "augment.mix_prob=0.5"),
     "cutout": ("augment.cutout=0.5",),
     "RandAugment 2": ("augment.randaugment=2",),
@@ -53,9 +54,8 @@ TECHNIQUES: dict[str, tuple[str, ...]] = {
     "Lion": ("optimizer.name=lion", "optimizer.lr=3e-4"),
     "Muon": ("optimizer.name=muon", "optimizer.lr=1e-2"),
     "distillation from EMA 0.99": ("distill.run=techniques-EMA-0.99-s{seed}",),
-    "EMA, CutMix, smoothing and flip": (
-        *("train.ema=0.99", "augment.cutmix=1", "augment.mix_prob=0.5"),
-        *("loss.smoothing=0.1", "tta=flip"),
+    "EMA, CutMix and test-time flip": (
+        *("train.ema=0.99", "augment.cutmix=1", "augment.mix_prob=0.5", "tta=flip"),
     ),
 }  # fmt: skip
 
