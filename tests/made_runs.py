@@ -9,6 +9,7 @@ from foldwise import compose
 from foldwise.config import Config
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
+from foldwise.whole import combine
 
 FOLDS, ROWS, TEST = 4, 240, 60
 CLASSES = {
@@ -114,5 +115,5 @@ def make_run(
             table.insert(0, "id", truth.test_ids)
             run.write_predictions(fold, "test", table, origin)
         run.write_model(fold, {}, origin)
-    run.combine(truth.ids)
+    combine(run, truth.ids)
     return run

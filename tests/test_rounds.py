@@ -277,7 +277,7 @@ def test_another_split_or_other_classes_do_not_label(
     write_competition(home / "input" / "zoo", classes=("ape", "bee", "cow"))
     words = (*QUICK, "fold=0", "pseudo.run=first", "run=x")
     refused(foldwise("competition=zoo", *words), "its classes is cat, dog, owl, and here ape")
-    refused(foldwise("competition=pets", *words, "fold=2"), "its folds 2 are not finished")
+    refused(foldwise("competition=pets", *words, "fold=2"), "folds 2 of first are not finished")
     refused(foldwise("competition=pets", *words, "run=first"), "this run itself")
     first.write_predictions(0, "oof", *moved(first))
     refused(foldwise("competition=pets", *words), "another split or other labels")

@@ -9,6 +9,7 @@ from foldwise.config import Config
 from foldwise.errors import FoldwiseError
 from foldwise.provenance import Provenance, read_provenance, read_table
 from foldwise.runs import Run
+from foldwise.whole import combine
 
 
 def frame(ids: list[str], fold: int | None = None, seed: int = 0) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def test_folds_combine_in_the_order_of_the_train_table(home: Path) -> None:
     run = Run("r")
     one = trained(run, 0, ["c", "a"], ["x", "y"], 1)
     two = trained(run, 2, ["b"], ["x", "y"], 2)
-    folds, oof, test = run.combine(["a", "b", "c", "never trained"])
+    folds, oof, test = combine(run, ["a", "b", "c", "never trained"])
     assert folds == [0, 2]
     assert oof["id"].tolist() == ["a", "b", "c"]
     assert oof["fold"].tolist() == [0, 2, 0]
@@ -53,7 +54,7 @@ def test_folds_combine_in_the_order_of_the_train_table(home: Path) -> None:
 def test_a_single_fold_keeps_what_it_holds_out(home: Path) -> None:
     run = Run("r")
     trained(run, 1, ["a"], ["x"], 1)
-    run.combine(["a"])
+    combine(run, ["a"])
     assert read_provenance(run.folder / "test.parquet").held_out == [1]
 
 
@@ -62,7 +63,7 @@ def test_folds_with_other_test_ids_do_not_combine(home: Path) -> None:
     trained(run, 0, ["a"], ["x", "y"], 1)
     trained(run, 1, ["b"], ["y", "x"], 2)
     with pytest.raises(FoldwiseError, match="test ids of fold 1 of r are not those of fold 0"):
-        run.combine(["a", "b"])
+        combine(run, ["a", "b"])
 
 
 def test_another_recipe_is_refused_with_the_settings_named(home: Path) -> None:
@@ -136,7 +137,7 @@ def test_folds_of_two_recipes_do_not_combine(home: Path) -> None:
     trained(run, 0, ["a"], ["x"], 1, "one recipe")
     trained(run, 1, ["b"], ["x"], 2, "another")
     with pytest.raises(FoldwiseError, match="folds 1 of r have another recipe"):
-        run.combine(["a", "b"])
+        combine(run, ["a", "b"])
 
 
 def test_a_checkpoint_beside_a_finished_model_is_removed(home: Path) -> None:
@@ -154,7 +155,7 @@ def test_folds_with_and_without_test_predictions_do_not_combine(home: Path) -> N
         trained(run, fold, [str(fold)], ["x"], fold)
     (run.fold_folder(1) / "test.parquet").unlink()
     with pytest.raises(FoldwiseError, match="folds 1 of r have no test predictions"):
-        run.combine(["0", "1"])
+        combine(run, ["0", "1"])
 
 
 def test_two_processes_never_train_one_fold(home: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from foldwise import runview, tidy
 from foldwise.models.build import build_model
 from foldwise.runs import Run
+from foldwise.whole import combine
 from helpers import QUICK, Ended
 from report.made import make_run
 
@@ -173,7 +174,7 @@ def test_the_rows_of_an_unfinished_run_are_those_of_its_folds(home: Path) -> Non
     oof, origin = run.oof_table()
     assert sorted(oof["fold"].unique()) == [0, 3] and len(oof) == 160
     assert origin.held_out == []
-    run.combine([f"id{n:06d}" for n in range(400)])
+    combine(run, [f"id{n:06d}" for n in range(400)])
     whole, _ = run.oof_table()
     pd.testing.assert_frame_equal(
         whole.sort_values("id", ignore_index=True), oof.sort_values("id", ignore_index=True)

@@ -3,7 +3,6 @@
 A blend of blends is a tree, whose leaves are trained runs.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +13,9 @@ from foldwise import compose
 from foldwise.config import Config
 from foldwise.device import prepare
 from foldwise.ensemble.mixture import Mixture, mixture_of, refuse_changed
-from foldwise.errors import FoldwiseError, first_few
+from foldwise.errors import FoldwiseError
 from foldwise.prediction.files import Part, networks_of, predicted, stream
-from foldwise.prediction.fold_model import FoldModel, device_of
+from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predict
 from foldwise.prediction.tta import views_of
 from foldwise.provenance import prediction_columns, targets_of
 from foldwise.runs import Run
@@ -165,30 +164,22 @@ class Loaded:
 
 def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend: str) -> Source:
     if run.is_blend():
-        finished = run.finished()
-        _refuse_unfinished(run, folds, finished)
+        run.refuse_unfinished(folds)
         _refuse_ranks(run)
         mixture = mixture_of(run, loaded.one)
         refuse_changed(run, mixture.members)
         members: dict[str, Source] = {}
         for member in mixture.members:
             inside = views if views != [""] else _views(member.run, member.views)
-            members[member.name] = _source(member.run, folds or finished, inside, loaded, run.name)
+            members[member.name] = _source(
+                member.run, folds or run.finished(), inside, loaded, run.name
+            )
         return Blended(members, mixture)
-    there = [fold for fold in run.finished() if run.model_file(fold).is_file()]
-    if not there:
-        of = f", and {blend} is made of it" if blend else ""
-        raise FoldwiseError(
-            f"{run.name} has no network to predict with{of}: train it, or name another run"
-        )
-    _refuse_unfinished(run, folds, there)
-    others = [fold for fold in range(run.config().folds.k) if fold not in there]
-    if others and not folds:
-        print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
-    key = run.name, tuple(folds or there)
+    wanted = folds_to_predict(run, folds, blend)
+    key = run.name, tuple(wanted)
     if key not in loaded.models:
-        loaded.models[key] = networks_of(run, key[1], loaded.device)
-    return Networks(list(key[1]), loaded.models[key], views)
+        loaded.models[key] = networks_of(run, wanted, loaded.device)
+    return Networks(wanted, loaded.models[key], views)
 
 
 def _refuse_ranks(blend: Run) -> None:
@@ -196,15 +187,6 @@ def _refuse_ranks(blend: Run) -> None:
         raise FoldwiseError(
             f"{blend.name} blends ranks among the rows of its tables, which other images do not "
             "have: predict with one of its members, or with a blend of method=mean"
-        )
-
-
-def _refuse_unfinished(run: Run, folds: list[int], finished: list[int]) -> None:
-    missing = [fold for fold in folds if fold not in finished]
-    if missing:
-        raise FoldwiseError(
-            f"folds {first_few(missing)} of {run.name} are not finished: train them first, or say "
-            f"fold={','.join(map(str, finished))}"
         )
 
 

@@ -3,20 +3,19 @@
 import contextlib
 import fcntl
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
 import pandas as pd
 
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
-from foldwise.files import atomic, home, read_json, shown, write_bytes, write_json, write_text
+from foldwise.files import atomic, home, read_json, shown, write_json, write_text
+from foldwise.networks import read_network, read_network_provenance, write_network
 from foldwise.provenance import (
     Provenance,
     combined,
@@ -204,6 +203,16 @@ class Run:
         marks = {k: (self.model_file(k), self.fold_folder(k) / BLEND) for k in self.started()}
         return [k for k, files in marks.items() if any(file.is_file() for file in files)]
 
+    def refuse_unfinished(self, folds: list[int]) -> None:
+        """Raises FoldwiseError where one of the folds is not finished."""
+        finished = self.finished()
+        missing = [k for k in folds if k not in finished]
+        if missing:
+            raise FoldwiseError(
+                f"folds {first_few(missing)} of {self.name} are not finished: train them first, or "
+                f"say fold={','.join(map(str, finished)) or '…'}"
+            )
+
     @contextlib.contextmanager
     def fold_log(self, fold: int) -> Iterator[TextIO]:
         """fold<k>/train.log, open for appending and locked: two processes never train one fold."""
@@ -319,49 +328,20 @@ class Run:
     ) -> None:
         """model.safetensors, the mark of a finished fold: to be written last; or under a ``name``.
 
-        ``tensors``: a torch state dict. One metadata key, since the format keeps no order among
-        several and equal models must have equal bytes.
+        ``tensors``: a torch state dict.
         """
-        from safetensors.torch import save
-
-        # Copies: the format takes neither channels_last tensors nor two names for one memory.
-        plain = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
-        data = save(plain, metadata={"foldwise": provenance.to_json()})
-        write_bytes(self.fold_folder(fold) / f"{name}.safetensors", data)
+        write_network(self.fold_folder(fold) / f"{name}.safetensors", tensors, provenance)
 
     def model_provenance(self, fold: int) -> Provenance:
-        """Of a finished fold's weights, read without them.
-
-        Raises FoldwiseError where the file is missing or damaged.
-        """
-        from safetensors import safe_open
-
-        with self._readable_model(fold) as path, safe_open(path, framework="np") as file:
-            return Provenance(**json.loads(file.metadata()["foldwise"]))
+        """Of a finished fold's weights. Raises FoldwiseError: missing or damaged."""
+        return read_network_provenance(self.model_file(fold))
 
     def model(self, fold: int) -> tuple[dict[str, Any], Provenance]:
         """The tensors of model.safetensors, on the CPU, and what they were made from.
 
         Raises FoldwiseError where the file is missing or damaged.
         """
-        from safetensors.torch import load_file
-
-        with self._readable_model(fold) as path:
-            return load_file(path), self.model_provenance(fold)
-
-    @contextlib.contextmanager
-    def _readable_model(self, fold: int) -> Iterator[Path]:
-        from safetensors import SafetensorError
-
-        path = self.model_file(fold)
-        try:
-            yield path
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            reason = "no such file" if not path.is_file() else " ".join(str(error).split())[:200]
-            raise FoldwiseError(
-                f"{shown(path)} cannot be read as a network of foldwise ({reason}): restore it, or "
-                "train that fold again (fold=K overwrite=true)"
-            ) from error
+        return read_network(self.model_file(fold))
 
     def take(self, fold: int, source: Path) -> None:
         """A fold as another machine has trained it: the files in ``source``, the model last.
@@ -381,57 +361,6 @@ class Run:
                     atomic(self.fold_folder(fold) / name) as file,
                 ):
                     shutil.copyfileobj(there, file, 2**20)
-
-    def combine(self, ids: list[str]) -> tuple[list[int], pd.DataFrame, pd.DataFrame | None]:
-        """Write oof.parquet (sorted as ``ids``) and test.parquet from the finished folds.
-
-        Returns these folds and the two tables; the second is None without a test set. Raises
-        FoldwiseError where the folds have different test ids, or only some have any.
-        """
-        folds = self.finished()
-        tables = [read_table(self.fold_folder(k) / "oof.parquet") for k in folds]
-        origins = [provenance for _, provenance in tables]
-        other = [p.fold for p in origins if not p.same_recipe(origins[0])]
-        if other:
-            raise FoldwiseError(
-                f"folds {first_few(other)} of {self.name} have another recipe or split than fold "
-                f"{folds[0]}: train them again with overwrite=true and fold= naming them"
-            )
-        together = combined(origins)
-        oof = pd.concat([frame for frame, _ in tables], ignore_index=True)
-        order = {name: position for position, name in enumerate(ids)}
-        oof = oof.iloc[np.argsort([order[name] for name in oof["id"]], kind="stable")]
-        oof = oof.reset_index(drop=True)
-        write_table(self.folder / "oof.parquet", oof, together)
-        without = [k for k in folds if not (self.fold_folder(k) / "test.parquet").is_file()]
-        if without == folds:
-            return folds, oof, None
-        if without:
-            raise FoldwiseError(
-                f"folds {first_few(without)} of {self.name} have no test predictions and the "
-                "others have: train them again with overwrite=true"
-            )
-        test, provenances = self._mean_test(folds)
-        write_table(self.folder / "test.parquet", test, combined(provenances))
-        return folds, oof, test
-
-    def _mean_test(self, folds: list[int]) -> tuple[pd.DataFrame, list[Provenance]]:
-        """The mean of the folds' test predictions, one table in memory beside the sum."""
-        mean, provenance = read_table(self.fold_folder(folds[0]) / "test.parquet")
-        provenances = [provenance]
-        columns = [c for c in mean if c != "id"]
-        total = np.array(mean[columns], np.float64)
-        for fold in folds[1:]:
-            table, provenance = read_table(self.fold_folder(fold) / "test.parquet")
-            if not table["id"].equals(mean["id"]):
-                raise FoldwiseError(
-                    f"the test ids of fold {fold} of {self.name} are not those of fold {folds[0]}; "
-                    f"train fold {fold} again with overwrite=true"
-                )
-            provenances.append(provenance)
-            total += table[columns].to_numpy(np.float64)
-        mean[columns] = (total / len(folds)).astype(np.float32)
-        return mean, provenances
 
     def oof_table(self) -> tuple[pd.DataFrame, Provenance]:
         """The OOF rows; of a run that has not ended, those of its finished folds.

@@ -7,6 +7,7 @@ from foldwise import compose
 from foldwise.config import Config
 from foldwise.provenance import Provenance
 from foldwise.runs import Run
+from foldwise.whole import combine
 
 
 def make_wide(name: str, seed: int, rows: int, classes: int) -> None:
@@ -31,7 +32,7 @@ def make_wide(name: str, seed: int, rows: int, classes: int) -> None:
         test.insert(0, "id", [f"t{i:07d}" for i in range(rows // 10)])
         run.write_predictions(fold, "test", test, origin)
         run.write_model(fold, {}, origin)
-    run.combine(ids.tolist())
+    combine(run, ids.tolist())
 
 
 def guesses(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.kaggle import client
+from foldwise.kaggle import client, dataset, push, sending
 from helpers import write_competition
 from kaggle_service.server import Server, environment
 from kaggle_service.service import Competition, accuracy_on
@@ -27,6 +27,11 @@ def server(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(client, "PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(client, "ANSWER", 2.0)
+    monkeypatch.setattr(sending, "LOOKS", (0.01, 0.01))
+    for looking in (dataset, push, sending):
+        monkeypatch.setattr(looking, "POLL", (0.01, 0.02))
+    for making in (dataset, push):
+        monkeypatch.setattr(making, "SHY", 0.2)
     from kaggle.api.kaggle_api_extended import KaggleApi
 
     assert KaggleApi.args == ["--local"], "the client was imported before tests/conftest.py spoke"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from foldwise import blended, cli
-from foldwise.kaggle import dataset, inside, push
+from foldwise.kaggle import dataset, inside
 from foldwise.kaggle.inside import flat_name
 from foldwise.runs import Run
 from helpers import QUICK, Ended, write_competition
@@ -25,13 +25,6 @@ BLENDS = {
     "stacked": ("runs=a,b", "method=stack", "post=priors"),
     "nested": ("runs=stacked,b", "weights=[0.7,0.3]", "space=logit"),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "POLL", (0.01, 0.02))
-    monkeypatch.setattr(push, "SHY", 0.2)
-    monkeypatch.setattr(dataset, "POLL", (0.01, 0.02))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from foldwise.errors import FoldwiseError
-from foldwise.kaggle import client, dataset, kernel, live, package, push, sending
+from foldwise.kaggle import client, dataset, kernel, live, package
 from foldwise.kaggle.client import connect
 from foldwise.kaggle.lookalike import run_here
 from foldwise.runs import Run
@@ -26,16 +26,6 @@ from kaggle_service.server import Server
 from kaggle_service.service import sources_of
 
 INFER = ("kernel", "infer", "run=one", "machine=cpu")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "POLL", (0.01, 0.02))
-    monkeypatch.setattr(push, "SHY", 0.2)
-    monkeypatch.setattr(dataset, "POLL", (0.01, 0.02))
-    monkeypatch.setattr(dataset, "SHY", 0.2)
-    monkeypatch.setattr(sending, "POLL", (0.01, 0.02))
-    monkeypatch.setattr(sending, "LOOKS", (0.01,))
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 
 from foldwise.competition.digits import write_digits
-from foldwise.kaggle import dataset, push, sending
 from foldwise.provenance import read_table
 from foldwise.runs import Run
 from helpers import Ended
@@ -26,13 +25,6 @@ from kaggle_service.server import Server
 from kaggle_service.service import Competition, accuracy_on, sources_of
 
 SMALL = ("competition=digits", "folds.k=2", "train.epochs=3", "model.args={widths: [8, 12]}")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "POLL", (0.1, 0.2))
-    monkeypatch.setattr(push, "POLL", (0.1, 0.2))
-    monkeypatch.setattr(dataset, "POLL", (0.05, 0.1))
 
 
 @pytest.fixture

@@ -12,17 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.kaggle import client, log, sending
+from foldwise.kaggle import client, log
 from helpers import Ended, start, write_run
 from kaggle_service.server import Server
 
 WORDS = ("submit", "run=one")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "LOOKS", (0.01, 0.01))
-    monkeypatch.setattr(sending, "POLL", (0.01, 0.02))
 
 
 @pytest.fixture

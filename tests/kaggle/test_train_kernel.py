@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.kaggle import dataset, push
 from foldwise.runs import Run
 from helpers import QUICK, Ended, write_competition
 from kaggle_service.server import Server
@@ -19,13 +18,6 @@ from kaggle_service.service import sources_of
 
 TRAIN = ("kernel", "train", "competition=pets", "folds.k=3", "run=r", *QUICK)
 Files = dict[str, bytes]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "POLL", (0.01, 0.02))
-    monkeypatch.setattr(push, "SHY", 0.2)
-    monkeypatch.setattr(dataset, "POLL", (0.01, 0.02))
 
 
 @pytest.fixture(scope="module")

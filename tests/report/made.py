@@ -11,6 +11,7 @@ from foldwise.competition.metrics import metric_of
 from foldwise.config import Config
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
+from foldwise.whole import combine
 
 HARD = ["猫, 犬", '<b>"owl"</b> & co', "$100$", "a|b", "</script><script>alert(1)</script>"]
 
@@ -61,7 +62,7 @@ def make_run(
         run.write_metrics(fold, _history(config, fold))
         _write_model(run, fold)
     if end:
-        _, oof, _ = run.combine(ids)
+        _, oof, _ = combine(run, ids)
         run.write_scores(_scores(config, oof, targets, values, fold_of, folds))
     return run
 

@@ -105,15 +105,14 @@ def test_what_cannot_teach_is_refused_before_anything_is_trained(
 ) -> None:
     refused(foldwise(*STUDENT, "distill.run=bag"), "no run 'bag'", "did you mean 'big'?")
     refused(foldwise(*STUDENT, "run=big"), "this run itself", code=2)
-    refused(foldwise(*STUDENT, "fold=0..3", "run=s"), "teach s: its folds 2, 3 are not finished")
+    refused(foldwise(*STUDENT, "fold=0..3", "run=s"), "folds 2, 3 of big are not finished")
     refused(foldwise(*STUDENT, "model.in_chans=1"), "model.in_chans=3, and these 1")
     refused(foldwise(*STUDENT, "images.clahe=2"), "images.clahe=0, and these 2")
     refused(foldwise(*STUDENT, "loss.name=bce"), "a softmax", "sigmoids", "take cross_entropy")
     more = "competition.classes=[cat, dog, owl, yak]"
     refused(foldwise(*STUDENT, more), "cat, dog, owl, and these are cat, dog, owl, yak")
-    blend = home / "oof" / "blend"
-    blend.mkdir()
-    shutil.copy(big.folder / "oof.parquet", blend)
+    shutil.copytree(big.folder, home / "oof" / "twin")
+    assert foldwise("blend", "runs=big,twin", "run=blend").code == 0
     refused(foldwise(*STUDENT, "distill.run=blend"), "it has no models, as blends have none")
     assert not (home / "oof" / "pets-default").exists()
 

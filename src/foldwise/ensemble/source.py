@@ -44,14 +44,8 @@ def check_source(config: Config, folds_hash: str, folds: list[int]) -> str:
     if name == config.run:
         raise UsageError(f"pseudo.run={name} is this run itself: labels come from another one")
     run = Run(name)
-    theirs, finished = run.config(), run.finished()
-    missing = [k for k in folds if k not in finished]
-    if missing:
-        raise _refusal(
-            config,
-            f"its folds {first_few(missing)} are not finished: train them first, or say "
-            f"fold={','.join(map(str, finished)) or '…'}",
-        )
+    theirs = run.config()
+    run.refuse_unfinished(folds)
     for what, there, here in (
         ("task", theirs.competition.task, config.competition.task),
         ("classes", theirs.competition.classes, config.competition.classes),

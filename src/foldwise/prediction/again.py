@@ -1,7 +1,6 @@
 """`./run.sh predict`: the rows of a run's tables, predicted again with other views."""
 
 import math
-import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from foldwise.device import prepare
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 from foldwise.images.load import Images
-from foldwise.prediction.fold_model import FoldModel, device_of, load_fold
+from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predict, load_fold
 from foldwise.prediction.sources import Sources, open_sources
 from foldwise.prediction.tta import canonical, file_name, views_of
 from foldwise.provenance import Provenance, prediction_columns, read_table, targets_of
@@ -45,7 +44,8 @@ def predict_again(name: str, folds: str, tta: str, single: bool = False) -> None
     run = Run(name)
     config = run.config()
     settings = _settings(config, tta, single)
-    wanted = _wanted(run, folds, config.folds.k)
+    given = compose.parse_folds(folds, config.folds.k) if folds else []
+    wanted = folds_to_predict(run, given)
     data, device = layout.load(config), device_of(config)
     prepare(config.train, device)
     parts = _parts(data, open_sources(config, data, device, device))
@@ -81,27 +81,6 @@ def _settings(config: Config, tta: str, single: bool) -> dict[str, str]:
             f"tta={tta} makes too long a name for a file: take fewer views, or one of the sets"
         )
     return {file_name(v): own if v == canonical(own, size) else v for v in wanted}
-
-
-def _wanted(run: Run, folds: str, k: int) -> list[int]:
-    """The folds to predict. Raises FoldwiseError where one of them is not finished."""
-    finished = [fold for fold in run.finished() if run.model_file(fold).is_file()]
-    if not finished:
-        raise FoldwiseError(
-            f"{run.name} has no network to predict with: no fold of it is finished, or it is a "
-            "blend, whose members have them; train it, or name another run"
-        )
-    wanted = compose.parse_folds(folds, k) if folds else finished
-    missing = [fold for fold in wanted if fold not in finished]
-    if missing:
-        raise FoldwiseError(
-            f"folds {first_few(missing)} of {run.name} are not finished: train them first, or say "
-            f"fold={','.join(map(str, finished))}"
-        )
-    others = [fold for fold in range(k) if fold not in finished]
-    if others and not folds:
-        print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
-    return wanted
 
 
 def _parts(data: CompetitionData, sources: Sources) -> list[Part]:

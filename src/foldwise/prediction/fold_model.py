@@ -1,5 +1,6 @@
 """A fold's network with all that decides about its predictions: built, or loaded from its run."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from torch import nn
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.device import autocast, pick_device
-from foldwise.errors import FoldwiseError, UsageError
+from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
@@ -81,6 +82,26 @@ def device_of(config: Config) -> torch.device:
         return pick_device(config.train.device)
     except UsageError:
         return pick_device("auto")
+
+
+def folds_to_predict(run: Run, folds: list[int], part_of: str = "") -> list[int]:
+    """``folds``, or all that are finished; those that are not are then named on stderr.
+
+    ``part_of``: the blend that is made of the run, if any. Raises FoldwiseError where none of the
+    run's folds has a network, as no blend's have, or one of ``folds`` is not finished.
+    """
+    there = [fold for fold in run.finished() if run.model_file(fold).is_file()]
+    if not there:
+        of = f", and {part_of} is made of it" if part_of else ""
+        what = "a blend has none: name its members" if run.is_blend() else "train it"
+        raise FoldwiseError(
+            f"{run.name} has no network to predict with{of}: {what}, or name another run"
+        )
+    run.refuse_unfinished(folds)
+    others = [fold for fold in range(run.config().folds.k) if fold not in there]
+    if others and not folds:
+        print(f"folds {first_few(others)} of {run.name} are not finished", file=sys.stderr)
+    return folds or there
 
 
 def load_fold(run: Run, fold: int, device: torch.device) -> tuple[FoldModel, Provenance]:

@@ -32,9 +32,9 @@ from foldwise.training.loop import epoch_steps, epochs_of, fit
 from foldwise.training.material import Job, Scale, fold_rows, material_of, scale_of
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.progress import Progress, say
-from foldwise.training.pseudo import write_labels
+from foldwise.training.pseudo import FoldLabels, write_labels
 from foldwise.training.start import fold_start, holds_out
-from foldwise.training.teacher import load_teacher
+from foldwise.training.teacher import Teacher, load_teacher
 from foldwise.training.tracker import tracker
 
 
@@ -82,11 +82,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     if state.loaded:
         log.write(state.loaded.line(names=10_000) + "\n")
     teacher = load_teacher(config, fold, normalize, job.device)
-    known = [part.held_out for part in (teacher, labels) if part]
-    kept = all(fold in held_out for held_out in known) and holds_out(config, fold, job.split.hash)
-    provenance = Provenance(
-        fold, compose.recipe_hash(config), job.split.hash, [fold] if kept else []
-    )
+    provenance = _origin(job, fold, teacher, labels)
     if labels and job.ranks.first:
         write_labels(config, run, labels, provenance)
         say(log, f"fold {fold} learns {len(labels.ids):,} pseudo-labels")
@@ -130,11 +126,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     predictions = look(job.images, shortened(config, held_rows))
     chosen = state.history[watch.best_epoch(config, state.history) - 1 if state.best else -1]
     chosen |= _scores(job, "val", shortened(config, held_rows), predictions)
-    test = None
-    if job.test_images is not None:
-        began = time.monotonic()
-        test = look(job.test_images, shortened(config, job.test_rows))
-        log.write(f"test: {len(test) / (time.monotonic() - began):,.0f} images/s\n")
+    test = _test_predictions(job, look, log)
     if not job.ranks.first:
         return
     _write_predictions(job, fold, provenance, _prior(job, train_rows), predictions, test)
@@ -146,12 +138,33 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     last.unlink(missing_ok=True)
 
 
+def _origin(job: Job, fold: int, teacher: Teacher | None, labels: FoldLabels | None) -> Provenance:
+    """Of the fold's network and tables: held out is what all that it learns from holds out."""
+    known = [part.held_out for part in (teacher, labels) if part]
+    kept = all(fold in held_out for held_out in known)
+    kept = kept and holds_out(job.config, fold, job.split.hash)
+    recipe = compose.recipe_hash(job.config)
+    return Provenance(fold, recipe, job.split.hash, [fold] if kept else [])
+
+
 def _look(
     job: Job, model: FoldModel, images: Images, rows: np.ndarray, views: str = ""
 ) -> np.ndarray:
     """Predictions of the rows, of which each process makes its share."""
     job.ranks.same_buffers(model.network)
     return job.ranks.gathered(model(images, job.ranks.share(rows), views))
+
+
+def _test_predictions(
+    job: Job, look: Callable[[Images, np.ndarray], np.ndarray], log: TextIO
+) -> np.ndarray | None:
+    """Of the usable test rows; None without a test set."""
+    if job.test_images is None:
+        return None
+    began = time.monotonic()
+    test = look(job.test_images, shortened(job.config, job.test_rows))
+    log.write(f"test: {len(test) / (time.monotonic() - began):,.0f} images/s\n")
+    return test
 
 
 def _write_predictions(

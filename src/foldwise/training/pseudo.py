@@ -1,6 +1,6 @@
 """pseudo.run=NAME: images that another run has labelled train beside a fold's own rows.
 
-Who labels them, and which are taken, is decided elsewhere (`foldwise.verbs.pseudo`); here they
+Who labels them, and which are taken, is decided elsewhere (`foldwise.labelling`); here they
 become rows of a fold: numbered after the train rows, in the order of their ids.
 """
 

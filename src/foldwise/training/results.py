@@ -15,6 +15,7 @@ from foldwise.files import shown
 from foldwise.provenance import prediction_columns, read_table, targets_of
 from foldwise.runs import Run
 from foldwise.training import watch
+from foldwise.whole import combine
 
 
 def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) -> None:
@@ -24,7 +25,7 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
     """
     places = [f"tables and scores in {shown(run.folder)}"]
     with run.locked():
-        folds, oof, test = run.combine(data.train["id"].tolist())
+        folds, oof, test = combine(run, data.train["id"].tolist())
         scores = fold_scores(oof, config)
         if config.distill.run:
             scores["teacher"] = _teacher_scores(config, folds)

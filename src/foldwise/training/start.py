@@ -4,7 +4,6 @@ Networks of foldwise say what their labels were, so that a fold is never scored 
 have learned from its rows.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 from foldwise.models.weights import check_digest
+from foldwise.networks import read_network_provenance
 from foldwise.provenance import Provenance
 from foldwise.runs import Run
 
@@ -95,13 +95,9 @@ def _origin(path: Path) -> Provenance | None:
     """What a network of foldwise was made from; None of any other file."""
     if path.suffix != ".safetensors":
         return None
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="np") as file:
-            fields = (file.metadata() or {}).get("foldwise")
-        return Provenance(**json.loads(fields)) if fields else None
-    except (SafetensorError, OSError, ValueError, TypeError):
+        return read_network_provenance(path)
+    except FoldwiseError:
         return None  # whoever loads it says what is wrong
 
 

@@ -45,17 +45,10 @@ def check_teacher(config: Config, folds_hash: str, folds: list[int]) -> str:
     if name == config.run:
         raise UsageError(f"distill.run={name} is this run itself: a teacher is another one")
     run = Run(name)
-    finished = run.finished()
-    if not finished and (run.folder / "oof.parquet").is_file():
+    if run.is_blend():
         raise _refusal(config, "it has no models, as blends have none: name one of its runs")
     theirs = run.config()
-    missing = [k for k in folds if k not in finished]
-    if missing:
-        raise _refusal(
-            config,
-            f"its folds {first_few(missing)} are not finished: train them first, or say "
-            f"fold={','.join(map(str, finished)) or '…'}",
-        )
+    run.refuse_unfinished(folds)
     _refuse_strange(config, theirs)
     origins = {k: run.model_provenance(k) for k in folds}
     try:

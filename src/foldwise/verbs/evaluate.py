@@ -93,8 +93,10 @@ def _say_seen(run: Run, ids: Sequence[str], folds: str) -> None:
     stems = {PurePath(name).stem for name in seen}
     met = [name for name in ids if name in seen or PurePath(name).stem in stems]
     if met:
+        unknown = len(run.finished()) < run.config().folds.k  # the rows of the folds to come
         print(
-            f"{len(met):,} of these images have the ids of rows that the run was trained on "
-            f"({first_few(met)}): if they are these, the score is too good",
+            f"{'at least ' if unknown else ''}{len(met):,} of these images have the ids of rows "
+            f"that the run was trained on ({first_few(met)}): if they are these, the score is too "
+            "good",
             file=sys.stderr,
         )

@@ -1,6 +1,8 @@
 """`runs`: the table of runs, and keeping oof/ in order."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 from foldwise import runview
 from foldwise.ensemble.pair import compared_pair
@@ -68,12 +70,7 @@ def remove_runs(names: str, yes: bool) -> None:
         print(
             f"{megabytes(runview.size(run))}  {shown(run.folder)}: folds {run.finished() or 'none'}"
         )
-    if agreed(f"delete {len(runs)} runs, {megabytes(size)}?", yes):
-        for run in runs:
-            delete(run.folder)
-        print(f"{len(runs)} runs deleted, {megabytes(size)} freed")
-    else:
-        print("nothing is deleted")
+    _delete(f"{len(runs)} runs", [run.folder for run in runs], size, yes)
 
 
 def compare_runs(run: str, other: str) -> None:
@@ -101,9 +98,13 @@ def clean_runs(days: str, yes: bool) -> None:
         return
     print("\n".join(table_of(found)))
     size = sum(one.size for one in found)
-    if agreed(f"delete these {len(found)}, {megabytes(size)}?", yes):
-        for one in found:
-            delete(one.path)
-        print(f"{megabytes(size)} freed")
-    else:
+    _delete(f"these {len(found)}", [one.path for one in found], size, yes)
+
+
+def _delete(what: str, paths: Sequence[Path], size: int, yes: bool) -> None:
+    if not agreed(f"delete {what}, {megabytes(size)}?", yes):
         print("nothing is deleted")
+        return
+    for path in paths:
+        delete(path)
+    print(f"{len(paths)} deleted, {megabytes(size)} freed")

@@ -8,7 +8,7 @@ def run(words: list[str]) -> int:
     words = laid_out(words)
     config = compose.compose(words)
     if config.pseudo.run:
-        from foldwise.verbs.pseudo import train_round
+        from foldwise.labelling import train_round
 
         train_round(config, words)
         return 0
