@@ -12,6 +12,11 @@ from helpers import Ended, write_competition
 # Read when the Kaggle client is imported: no test can reach the real service.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
 
+# Workers of pytest-xdist share the cores: threads that outnumber them wait for each other.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -48,8 +48,9 @@ def plant(name: str) -> None:
 def test_a_leak_through_parameters_is_refused(
     foldwise: Command, noise: None, words: tuple[str, ...], inflated: float
 ) -> None:
+    runs = "runs=exp00,exp01,exp02" if "learner=trees" in words else "runs=exp*"
     for name in ("honest", "leaky"):
-        assert foldwise("blend", "runs=exp*", f"run={name}", *words).code == 0
+        assert foldwise("blend", runs, f"run={name}", *words).code == 0
     plant("leaky")
     own = ("weights=0.9,0.1", "exp00")
     ended = foldwise("blend", f"runs=leaky,{own[1]}", own[0], "run=x")

@@ -1,5 +1,6 @@
 """A run made of runs: read, fitted without each fold, written, scored."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -74,6 +75,12 @@ def resolved(config: Config, members: Members) -> Config:
     settings, own = members.settings, config.blend
     refuse_meaningless(own, settings, len(members.names))
     post = decided_post(own.post, settings)
+    if own.method == "rank" and post == "none" != decided_post("auto", settings):
+        print(
+            f"ranks are no probabilities, and {settings.metric} looks at how large they are: "
+            "post=auto fits what it needs, and rank is meant for roc_auc and average_precision",
+            file=sys.stderr,
+        )
     own = replace(own, members=members.hashes, post=post, metric=fitted_for(own, settings))
     if is_fitted(own) and len(members.folds) < 2:
         raise UsageError(

@@ -172,12 +172,8 @@ def _fill(names: list[str], look: Look, path: Path, workers: int) -> None:
     part, done = path.with_suffix(".part"), path.with_suffix(".done")
     starts, total = range(0, len(names), CHUNK), len(names) * look.bytes
     if not _has_size(part, total) or not _has_size(done, 8 * len(starts)):
-        with part.open("wb") as file:
-            file.truncate(total)
-            if hasattr(os, "posix_fallocate"):  # a full disk shows now and not after an hour
-                os.posix_fallocate(file.fileno(), 0, total)
+        _reserve(part, total)
         done.write_bytes(bytes(8 * len(starts)))
-    blank = np.zeros((look.size, look.size, look.channels), np.uint8)
     known = np.fromfile(done, np.uint64)
 
     def chunk(number: int) -> tuple[int, int, dict[str, str]]:
@@ -187,19 +183,7 @@ def _fill(names: list[str], look: Look, path: Path, workers: int) -> None:
             kept = os.pread(pixels.fileno(), len(rows) * look.bytes, rows.start * look.bytes)
             if known[number] == MARK + zlib.crc32(kept):
                 return len(rows), zlib.crc32(kept), {}
-        checksum, found = 0, {}
-        for row in rows:
-            image = blank
-            try:
-                if names[row]:
-                    image = np.ascontiguousarray(look.decode(names[row]))
-                else:
-                    found[str(row)] = "is missing"
-            except UnreadableImage as error:
-                found[str(row)] = str(error)
-            data = memoryview(image).cast("B")  # type: ignore[arg-type]
-            checksum = zlib.crc32(data, checksum)
-            _write(pixels, data, row * look.bytes)
+        checksum, found = _decode(names, rows, look, pixels)
         if not found:  # those with broken images are looked at again, to name them
             _write(marks, (MARK + checksum).to_bytes(8, sys.byteorder), 8 * number)
         return len(rows), checksum, found
@@ -238,6 +222,32 @@ def _fill(names: list[str], look: Look, path: Path, workers: int) -> None:
     part.replace(path)
     write_json(path.with_suffix(".json"), facts)
     done.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+        if hasattr(os, "posix_fallocate"):  # a full disk shows now and not after an hour
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _decode(names: list[str], rows: range, look: Look, pixels: Any) -> tuple[int, dict[str, str]]:
+    """Write the images of these rows, black where broken: their checksum, and what is wrong."""
+    blank = np.zeros((look.size, look.size, look.channels), np.uint8)
+    checksum, found = 0, {}
+    for row in rows:
+        image = blank
+        try:
+            if names[row]:
+                image = np.ascontiguousarray(look.decode(names[row]))
+            else:
+                found[str(row)] = "is missing"
+        except UnreadableImage as error:
+            found[str(row)] = str(error)
+        data = memoryview(image).cast("B")  # type: ignore[arg-type]
+        checksum = zlib.crc32(data, checksum)
+        _write(pixels, data, row * look.bytes)
+    return checksum, found
 
 
 def _has_size(path: Path, size: int) -> bool:
