@@ -26,7 +26,7 @@ def run(words: list[str]) -> int:
 
 
 def _side_by_side(words: list[str]) -> list[str]:
-    """pytest-xdist's options for the whole suite: a worker a core, tests of a file mostly together."""
+    """pytest-xdist's options for the whole suite: a worker a core, neighbours mostly together."""
     workers = min(os.cpu_count() or 1, WORKERS)
     asked = any(word.startswith(("-n", "--pdb", "--trace")) for word in words)
     if asked or workers == 1 or find_spec("xdist") is None:
