@@ -280,9 +280,10 @@ def _check_values(config: Config) -> None:
         if "each_or" in rule:
             set_value(config, key, _each_or(key, value, rule["each_or"]))
         low, high = rule.get("range", (None, None))
-        if low is not None and not low <= value <= high:
+        if low is not None and value != rule["auto"] and not low <= value <= high:
             bounds = f"from {low} to {high}" if high != float("inf") else f"at least {low}"
-            raise UsageError(f"{key}={value} is out of range: it must be {bounds}")
+            word = "" if rule["auto"] is None else ", or auto"
+            raise UsageError(f"{key}={value} is out of range: it must be {bounds}{word}")
 
 
 def _each_or(key: str, value: Any, words: tuple[str, ...]) -> Any:

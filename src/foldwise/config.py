@@ -25,7 +25,7 @@ def between(
 ) -> Any:
     """A number (int or float, as annotated) that must lie in [low, high].
 
-    ``auto``: the number that stands for the word `auto`.
+    ``auto``: the number, inside or outside, that stands for the word `auto`.
     """
     return field(default=default, metadata={"range": (low, high), "auto": auto})
 
@@ -167,9 +167,9 @@ class Model:
     pool: str = one_of("own", *POOLS)  # from the last map to the head; own: the model's
     stem: str = one_of("own", "small")  # small: 3x3 that halves nothing, for small images
     in_chans: int = between(0, 0, 64)  # 3: RGB, 1: gray; 0: 3, or all of a row's images stacked
-    drop_rate: float = between(0.0, 0, 1)  # dropout before the classifier; 0: the model's own
-    drop_path_rate: float = between(0.0, 0, 1)  # stochastic depth; 0: the model's own
-    drop_block_rate: float = between(0.0, 0, 1)  # DropBlock, in models that have it; 0: their own
+    drop_rate: float = between(-1.0, 0, 1, auto=-1)  # dropout of the head; auto: the model's own
+    drop_path_rate: float = between(-1.0, 0, 1, auto=-1)  # stochastic depth; auto: the model's own
+    drop_block_rate: float = between(-1.0, 0, 1, auto=-1)  # DropBlock; auto: the model's own
     max_params: float = between(0, 0)  # refuse a larger model (a competition's rule); 0: no limit
 
 

@@ -37,7 +37,7 @@ KEPT, PAGE = DOCS / "pseudo" / "rounds.csv", DOCS / "pseudo.md"
 FOLDS, ROUNDS, SLUG = 3, 2, "cifar10-rounds"
 BASE = (
     *(f"competition={SLUG}", f"folds.k={FOLDS}", "images.size=32", "train.eval_every=0"),
-    *("model.name=inception_fsd", "model.drop_rate=0", "optimizer.lr=1e-3"),
+    *("model.name=inception_fsd", "model.drop_rate=auto", "optimizer.lr=1e-3"),
     *("train.batch_size=32", "train.ema=0.99", "schedule.warmup_epochs=0.5"),
     *("augment.hflip=0.5", "augment.shift=0.1", "augment.cutout=0.5"),
 )

@@ -35,7 +35,7 @@ KEPT, PAGE = DOCS / "training" / "techniques.csv", DOCS / "training.md"
 BASE = (
     *("fold=0", "data.fraction=0.2", "train.epochs=6", "train.batch_size=64"),
     *("train.eval_every=0", "train.ema=0", "images.size=32", "model.name=small_resnet7x7"),
-    *("model.args={width: 0.5}", "model.drop_rate=0", "optimizer.lr=2e-3", "optimizer.clip=0"),
+    *("model.args={width: 0.5}", "model.drop_rate=auto", "optimizer.lr=2e-3", "optimizer.clip=0"),
     *("augment.hflip=0.5", "augment.shift=0.1", "schedule.warmup_epochs=0.5"),
     "loss.smoothing=0.1",
 )

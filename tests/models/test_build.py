@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,10 +18,17 @@ def test_a_config_becomes_a_network_with_its_normalisation(name: str, channels: 
     assert len(built.mean) == len(built.std) == channels
 
 
+def rates(settings: Model) -> set[float]:
+    modules = build_model(settings, 2, 32).network.modules()
+    return {m.p for m in modules if isinstance(m, torch.nn.Dropout | torch.nn.Dropout2d)}
+
+
 def test_dropout_stochastic_depth_and_own_arguments_reach_the_model() -> None:
     built = build_model(Model(name="resnet18", drop_rate=0.3, drop_path_rate=0.1), 2, 32)
     assert built.network.drop_rate == 0.3
     assert any(type(m).__name__ == "DropPath" for m in built.network.modules())
+    own = Model(name="monkeynet", args={"drop_rate": 0.4})
+    assert rates(own) == {0.4} and rates(replace(own, drop_rate=0.0)) == {0.0}
     narrow = build_model(Model(name="convnet2", args={"widths": [4, 6]}), 2, 8)
     assert narrow.network.num_features == 6
 

@@ -34,9 +34,7 @@ def test_the_parts_are_the_batch(rows: int, parts: int) -> None:
 def step_in_parts(parts: int) -> tuple[list[torch.Tensor], float]:
     """The weights after a step without batch norm, and its loss."""
     words = ("images.size=12", "model.name=monkeynet", "model.in_chans=3", "train.precision=fp32")
-    config = compose(
-        [*words, "loss.name=cross_entropy", "model.drop_rate=0", "model.args={drop_rate: 0}"]
-    )
+    config = compose([*words, "loss.name=cross_entropy", "model.drop_rate=0"])
     config.competition.classes, config.competition.task = ["a", "b", "c"], "multiclass"
     config.augment.shift = 0.0
     device = torch.device("cpu")

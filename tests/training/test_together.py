@@ -67,6 +67,22 @@ def test_two_processes_train_a_fold_as_one_does(home: Path, pets: Path) -> None:
     assert test["id"].is_unique and len(test) == 40
 
 
+def test_two_processes_take_the_steps_of_one(home: Path, pets: Path) -> None:
+    """Without batch norm and chance a share more or less changes nothing but the last bits."""
+    words = (*WORDS[:-1], "fold=0", "model.name=monkeynet", "model.args={}")
+    words = (*words, "model.drop_rate=0", "augment.preset=none", "train.precision=fp32")
+    words = (*words, "train.epochs=2", "train.accumulate=2", "optimizer.lr=0.003")
+    one = start(home, *words, "run=one")
+    assert one.wait(300) == 0, one.communicate()[1]
+    two = together(home, *words, "run=two")
+    _, err = two.communicate(timeout=300)
+    assert two.returncode == 0, err
+    tables = [read_table(Run(name).folder / "oof.parquet")[0] for name in ("one", "two")]
+    own, shared = (table.filter(like="prob_").to_numpy() for table in tables)
+    np.testing.assert_allclose(shared, own, atol=1e-4)
+    assert own.std(axis=0).min() > 0.02  # it has learned something
+
+
 def test_one_of_two_processes_is_killed(home: Path, pets: Path) -> None:
     words = (*WORDS, "fold=0", "train.epochs=2000", "train.eval_every=0", "run=r")
     process = together(home, *words)

@@ -33,7 +33,6 @@ WORDS = [
 ]
 PLAIN = (
     "model.name=monkeynet",
-    "model.args={drop_rate: 0.0}",
     "model.drop_rate=0",
 )  # without norms
 NORMED = ("model.name=convnet2", "model.args={widths: [6, 8]}")

@@ -62,7 +62,7 @@ def build_model(settings: Model, classes: int, size: int, first_weights: bool = 
     if settings.pool == "gem":
         gem_pooling(network)
     if settings.head == "mlp":
-        mlp_head(network, classes, float(getattr(network, "drop_rate", settings.drop_rate)))
+        mlp_head(network, classes, float(getattr(network, "drop_rate", max(0, settings.drop_rate))))
     if settings.head_init == "xavier":
         xavier_head(network)
     if settings.max_params and parameters(network) > settings.max_params:
@@ -115,7 +115,7 @@ def _options(settings: Model, classes: int) -> dict[str, Any]:
     """What the settings say, as timm's arguments; model.args may hold any of them too."""
     options = dict(settings.args, num_classes=classes, in_chans=settings.in_chans or 3)
     for name in ("drop_rate", "drop_path_rate", "drop_block_rate"):
-        if getattr(settings, name):
+        if getattr(settings, name) >= 0:
             options[name] = getattr(settings, name)
     if settings.pool not in ("own", "gem"):
         options["global_pool"] = settings.pool

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from foldwise.errors import FoldwiseError
 from foldwise.files import atomic, shown
@@ -41,7 +42,9 @@ class State:
     parts: int = 1  # that a batch goes through the network in: more after it ran out of memory
     norm: Tensor | None = None  # sum of the epoch's gradient norms, where they are clipped by norm
     total: int = 0  # steps of the whole training; not in the file
-    parallel: nn.Module | None = None  # the network whose gradients several processes average
+    parallel: DistributedDataParallel | None = (
+        None  # the network whose gradients several processes average
+    )
     waited: float = 0.0  # seconds of this epoch until batches were ready; not in the file
     loaded: Loaded | None = None  # what model.weights gave the network; not in the file
 

@@ -1,5 +1,6 @@
 """The training loop: one for every device, model and data set."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -151,16 +152,26 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     if state.step == first:
         state.optimizer.zero_grad(set_to_none=True)
     state.losses[state.step].zero_()
-    for part in parted(len(rows), state.parts):
+    ends = state.step == first + together - 1
+    parts = parted(len(rows), state.parts)
+    for part in parts:
         weight = None if weights is None else weights[part]
-        loss = _loss(config, material, state, pixels[part], targets[part], weight)
-        share = 1 if state.parts == 1 else len(targets[part]) / len(rows)
-        scale = share / together
-        state.scaler.scale(loss if scale == 1 else loss * scale).backward()
+        with _averaged(state, ends and part is parts[-1]):
+            loss = _loss(config, material, state, pixels[part], targets[part], weight)
+            share = 1 if state.parts == 1 else len(targets[part]) / len(rows)
+            scale = share / together
+            state.scaler.scale(loss if scale == 1 else loss * scale).backward()
         state.losses[state.step] += loss.detach() * share
-    if state.step == first + together - 1:
+    if ends:
         _update(config, state)
     state.step += 1
+
+
+def _averaged(state: State, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Several processes average the gradients of an update once, in the last backward pass."""
+    if state.parallel is None or last:
+        return contextlib.nullcontext()
+    return state.parallel.no_sync()
 
 
 def _update(config: Config, state: State) -> None:

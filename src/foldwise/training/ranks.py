@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from foldwise.config import Config
 from foldwise.errors import UsageError
@@ -116,12 +117,10 @@ class Ranks:
 
     def parallel(
         self, network: nn.Module, device: torch.device, config: Config
-    ) -> nn.Module | None:
+    ) -> DistributedDataParallel | None:
         """The network whose backward pass averages the gradients; None for a process alone."""
         if self.count == 1:
             return None
-        from torch.nn.parallel import DistributedDataParallel
-
         ids = [device.index] if device.type == "cuda" else None
         frozen = config.optimizer.freeze_epochs > 0  # some have no gradient then
         return DistributedDataParallel(network, device_ids=ids, find_unused_parameters=frozen)

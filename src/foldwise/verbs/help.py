@@ -45,7 +45,10 @@ def _settings() -> list[str]:
         class_name = "Config" if not owner else owner.split(".")[-1].capitalize()
         choices = item.metadata.get("choices") or item.metadata.get("each_or")
         allowed = f" [{'|'.join(map(str, choices))}]" if choices else ""
-        rows.append((f"{key}={_text(defaults[key])}", said[class_name, name] + allowed))
+        default = defaults[key]
+        if default == item.metadata.get("auto", object()):
+            default = "auto"
+        rows.append((f"{key}={_text(default)}", said[class_name, name] + allowed))
     width = max(len(left) for left, _ in rows)
     return [f"  {left:<{width}}  {right}" for left, right in rows]
 
