@@ -30,6 +30,11 @@ def blend(run: Run) -> dict[str, Any]:
     return _shown(run.folder / "blend.json")
 
 
+def pseudo(run: Run) -> dict[str, Any]:
+    """What a round of pseudo-labels says of itself beside its source."""
+    return _shown(run.folder / "pseudo.json")
+
+
 def environment(run: Run) -> dict[str, Any]:
     """environment.json."""
     return _shown(run.folder / "environment.json")

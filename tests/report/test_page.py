@@ -168,6 +168,8 @@ def test_all_runs_on_a_page_with_scores_of_blends_and_leaderboard(
     (run.folder / "blend.json").write_text(json.dumps(described))
     told = {"honest": 0.4321, "naive": 0.5, "interval": [0.41, 0.45]}
     run.write_scores({**run.scores(), **told})
+    gained = {"gain": 0.0123, "error": 0.0045, "interval": [0.5, 0.9]}
+    (Run("a-p1").folder / "pseudo.json").write_text(json.dumps(gained))
     log = "time,competition,run,cv,public\nx,made,a,0.5,0.6\nx,made,b,0.6,0.7\nx,made,b,,\n"
     (home / "submissions").mkdir()
     (home / "submissions" / "log.csv").write_text(log)
@@ -176,6 +178,7 @@ def test_all_runs_on_a_page_with_scores_of_blends_and_leaderboard(
     assert page.whole() and "0.4321" in page.text and "hillclimb" in page.text
     for figure in ("CV and public score of 2 submissions", "pseudo-label rounds", "correlation"):
         assert figure in page.text
+    assert "+0.0123" in page.text and "± 0.0045" in page.text
     ended = foldwise("report", "run=mix", "gradcam=true")
     assert (ended.code, "is a blend" in ended.err) == (2, True)
     assert foldwise("report", "run=mix").code == 0

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from foldwise import runview
 from foldwise.report.facts import Facts
 from foldwise.report.style import (
     BLUE,
@@ -138,25 +139,42 @@ def correlation_figure(names: Sequence[str], matrix: np.ndarray) -> Figure | Non
 
 
 def rounds_figure(found: dict[str, list[tuple[int, Facts]]]) -> Figure | None:
-    """The score of each pseudo-label round, a line a run; None where there is none."""
-    lines = [
-        (base, [(place, f.best) for place, f in ones if f.best is not None], ones)
+    """The score of each pseudo-label round with its interval and gain, a line a run; or None."""
+    lines = {
+        base: [(place, facts) for place, facts in ones if facts.best is not None]
         for base, ones in found.items()
-    ]
-    lines = [line for line in lines if line[1]][:4]
+    }
+    lines = {base: points for base, points in lines.items() if points}
     if not lines:
         return None
     figure = canvas(6, 3.6)
     axes = figure.subplots()
-    for (base, points, ones), colour in zip(lines, (BLUE, ORANGE, GREEN, PURPLE), strict=False):
-        stds = {place: facts.scores.get("std") or 0 for place, facts in ones}
-        folds = {place: max(len(facts.scores.get("folds") or {}), 1) for place, facts in ones}
-        errors = [stds[place] / np.sqrt(folds[place]) for place, _ in points]
-        places, scores = zip(*points, strict=True)
+    for (base, points), colour in zip(lines.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+        scores = np.array([facts.best for _, facts in points], float)
+        around = np.array([_around(facts) for _, facts in points]).T
+        places = [place for place, _ in points]
         axes.errorbar(
-            places, scores, errors, fmt="o-", color=colour, capsize=4, label=clipped(base, 28)
+            places, scores, around, fmt="o-", color=colour, capsize=4, label=clipped(base, 28)
         )
-    axes.set_xticks(sorted({place for _, points, _ in lines for place, _ in points}))
-    axes.set(xlabel="round (0: the run itself)", title="pseudo-label rounds, ± standard error")
+        for place, facts in points:
+            gain, error = (runview.pseudo(facts.run).get(key) for key in ("gain", "error"))
+            if isinstance(gain, float) and isinstance(error, float):
+                axes.annotate(
+                    f"{gain:+.4f}\n± {error:.4f}", (place, facts.best), (8, -4),
+                    textcoords="offset points", fontsize=9, color=colour, va="top",
+                    bbox={"facecolor": WHITE, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+                )  # fmt: skip
+    shown = [place for points in list(lines.values())[:4] for place, _ in points]
+    axes.set_xticks(sorted(set(shown)))
+    axes.set_xlim(min(shown) - 0.2, max(shown) + 0.6)
+    axes.set(xlabel="round (0: the run itself)", title="pseudo-label rounds: score, 95 %, gain")
     axes.legend()
     return figure
+
+
+def _around(facts: Facts) -> tuple[float, float]:
+    """How far the 95 % interval of a run's score reaches below and above it; 0 where unknown."""
+    known = runview.pseudo(facts.run).get("interval") or facts.scores.get("interval")
+    if not known or facts.best is None or None in known:
+        return 0.0, 0.0
+    return max(0.0, facts.best - known[0]), max(0.0, known[1] - facts.best)
