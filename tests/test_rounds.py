@@ -94,7 +94,7 @@ def test_weight_0_is_the_run_without_and_nothing_to_learn_is_a_line(
         pd.testing.assert_frame_equal(one, two)
     assert foldwise(*ROUNDS, "weight=0.5", "labels=soft", "name=soft", "fold=0").code == 0
     assert not Run("soft-p1").predictions(0, "oof")[0].equals(first.predictions(0, "oof")[0])
-    refused(foldwise("pseudo", "run=first", "threshold=1.01", "name=x"), "fold 0: no unlabelled")
+    refused(foldwise("pseudo", "run=first", "threshold=1", "name=x"), "fold 0: no unlabelled")
     refused(foldwise("pseudo", "run=first", "agree=1", "name=x"), "nobody is there to agree")
     refused(foldwise("pseudo", "run=frist"), "no run 'frist'", "did you mean 'first'")
     refused(foldwise("pseudo", "run=first", "rounds=0"), "rounds=0")
@@ -118,7 +118,11 @@ def test_the_pool_s_order_changes_nothing(
 
 
 def test_a_folder_is_predicted_once_and_its_duplicates_of_training_images_are_left(
-    foldwise: Callable[..., Ended], first: Run, pets: Path, tmp_path: Path
+    foldwise: Callable[..., Ended],
+    first: Run,
+    pets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = tmp_path / "pool"
     (pool / "more").mkdir(parents=True)
@@ -130,18 +134,26 @@ def test_a_folder_is_predicted_once_and_its_duplicates_of_training_images_are_le
     words = ("pseudo", "run=first", f"pool={pool}", "threshold=0", "balance=0", "duplicates=drop")
     ended = foldwise(*words, "rounds=2")
     assert ended.code == 0, ended.err
-    assert "1 images of the pool are left out" in ended.err and "broken.png" in ended.err
+    assert ended.err.count("1 images of the pool are left out") == 1 and "broken.png" in ended.err
     for name in ("first-p1", "first-p2"):
         ids = Run(name).predictions(0, "pseudo")[0]["id"].tolist()
         assert ids == [f"more/{n}.png" for n in range(6)]
     tables = list(first.folder.glob("fold0/pool-*.parquet"))
     assert len(tables) == 1 and "known.png" in read_table(tables[0])[0]["id"].tolist()
     made = tables[0].stat().st_mtime_ns
-    assert foldwise(*words, "name=other", "fold=0").code == 0
+    monkeypatch.chdir(pool / "more")  # a folder is kept as it is found from anywhere
+    relative = (*words[:2], "pool=..", *words[3:])
+    assert foldwise(*relative, "name=other", "fold=0").code == 0
+    assert Path(Run("other-p1").config().pseudo.pool).samefile(pool)
+    assert Path(Run("other-p1").config().pseudo.pool).is_absolute()
     assert tables[0].stat().st_mtime_ns == made
     digest = Run("first-p1").config().pseudo.pool_digest
     (pool / "new.png").write_bytes((pool / "known.png").read_bytes())
     refused(foldwise(*words), "pseudo.pool_digest", digest)
+    (tmp_path / "junk").mkdir()
+    shutil.copy(pool / "broken.png", tmp_path / "junk")
+    ended = foldwise("pseudo", "run=first", f"pool={tmp_path / 'junk'}", "name=junk")
+    refused(ended, "none of the 1 images below", "can be decoded")
 
 
 def test_a_blend_labels_with_what_its_members_agree_on(

@@ -67,7 +67,7 @@ def test_a_renamed_run_is_the_same_run(
     make_run("student", distill__run="old")
     ended = foldwise("runs", "rename", "run=old", "to=new")
     assert (ended.code, ended.err) == (0, "")
-    assert "student names old in distill.run" in ended.out
+    assert "student has learned from old, and finds none of that name now" in ended.out
     assert "old is now new" in ended.out and "report run=new" in ended.out
     assert not Run("old").folder.exists() and not (home / "submissions" / "old.csv").exists()
     assert Run("new").config().run == "new"
@@ -97,6 +97,16 @@ def test_renaming_never_overwrites(foldwise: Callable[..., Ended], home: Path) -
             ended = foldwise("runs", *words)
             assert (ended.code, "is being trained" in ended.err) == (1, True)
     assert Run("a").scores() and Run("b").scores()
+
+
+def test_blends_are_named_when_a_member_goes(foldwise: Callable[..., Ended], home: Path) -> None:
+    for name, skill in (("exp1", 1.0), ("exp2", 1.5)):
+        make_run(name, skill=skill)
+    assert foldwise("blend", "runs=exp*", "run=mix").code == 0
+    said = foldwise("runs", "rename", "run=exp1", "to=other").out
+    assert "mix is made of exp1, and finds none of that name now" in said
+    ended = foldwise("runs", "remove", "run=exp2", "yes=true")
+    assert "mix is made of exp2, and could not be made again" in ended.out and ended.code == 0
 
 
 @pytest.mark.usefixtures("alone")

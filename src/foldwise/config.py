@@ -198,10 +198,10 @@ class Pseudo:
     pool: str = ""  # folder of the unlabelled images ('': the test set)
     pool_digest: str = ""  # of that folder's names and sizes ('': taken)
     labels: str = one_of("hard", "soft")  # the likeliest class, or the probabilities as they are
-    threshold: float = between(0.9, 0, 2)  # least probability of its class that an image needs
-    share: float = between(1.0, 0, 1)  # only the surest share of each predicted class
+    threshold: float = between(0.9, 0, 1)  # least probability of its class that an image needs
+    share: float = between(1.0, 1e-6, 1)  # only the surest share of each predicted class
     agree: float = between(0.0, 0, 1)  # share of the members that must say so too; 0: not asked
-    balance: float = between(1.5, 0)  # a class's share, by labelled rows', is at most this; 0: any
+    balance: float = between(1.5, 0)  # most of a class, in times its labelled share; 0: any number
     duplicates: str = one_of("keep", "drop")  # drop: none that nearly duplicates a training image
     weight: float = between(1.0, 0, 1000)  # of a pseudo-label in the loss
 

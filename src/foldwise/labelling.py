@@ -26,7 +26,7 @@ from foldwise.ensemble.source import (
     opinion,
     voices,
 )
-from foldwise.errors import FoldwiseError, UsageError
+from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown, write_json
 from foldwise.images.decode import threads
 from foldwise.prediction.pool import pool_of, predict_pool
@@ -58,8 +58,7 @@ class Labels:
         """The images of the pool: all test images in their order, or those of a folder."""
         if self.data.test is not None and not self.pool_digest:
             return self.data.test["file"].tolist()
-        folder = Path(self.config.pseudo.pool).expanduser().absolute()
-        return [str(folder / name) for name in self._ids]
+        return [str(Path(self.config.pseudo.pool, name)) for name in self._ids]
 
     @cached_property
     def _ids(self) -> list[str]:
@@ -103,7 +102,9 @@ class Labels:
         except FoldwiseError as error:
             raise FoldwiseError(f"pseudo-labels of fold {fold}: {error}") from error
         steps = ", ".join(f"{name} {count:,}" for name, count in chosen.counts.items())
-        print(f"pseudo-labels of fold {fold} by {self.run.name}: {steps}", file=sys.stderr)
+        never = [name for name, count in chosen.classes.items() if not count]
+        none = f"; none of {first_few(never)}" if never else ""
+        print(f"pseudo-labels of fold {fold} by {self.run.name}: {steps}{none}", file=sys.stderr)
         names = [ids[n] for n in chosen.rows]
         held_out = held_out_of(self.run, fold, self.pool)
         return FoldLabels(names, self._places(names), chosen.targets, held_out)
@@ -126,8 +127,7 @@ class Labels:
     def _predict(self, fold: int) -> None:
         """Have a folder's images predicted by the networks behind the source, once."""
         if self.pool_digest:
-            folder = Path(self.config.pseudo.pool).expanduser().absolute()
-            packs = packs_of(self.data.folder)
+            folder, packs = Path(self.config.pseudo.pool), packs_of(self.data.folder)
             for run, views in networks_of(self.run):
                 predict_pool(run, fold, self.names, folder, packs, self.pool.table, views)
 
@@ -145,6 +145,7 @@ def labelling(
             )
         return Labels(config, data, split, folds, recipe, Pool("test", "the test set"))
     names, mark = pool_of(wanted.pool)
+    wanted.pool = str(Path(wanted.pool).expanduser().absolute())  # from whatever folder it is said
     if wanted.pool_digest not in ("", mark):
         raise FoldwiseError(
             f"pseudo.pool={wanted.pool} holds other images than the recipe means: their digest is "

@@ -91,7 +91,8 @@ def _readable(path: Path, kind: type[Exception]) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FoldwiseError(
-            f"{shown(path)} is not there: train that fold again (fold=K overwrite=true)"
+            f"{shown(path)} is not there: give the command that makes it once more, which goes on "
+            "where it was broken off"
         ) from error
     except (kind, TypeError, KeyError, ValueError, OSError) as error:
         raise FoldwiseError(

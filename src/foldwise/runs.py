@@ -117,7 +117,7 @@ class Run:
                 f"{self.name} is a trained run, and no blend replaces it: say another run=NAME"
             )
         kept = [] if config.overwrite else started
-        self._same_recipe(config, kept)
+        self._same_blend(config, kept)
         self._same_split(folds_hash, kept)
         for fold in started:
             for path in self.fold_folder(fold).iterdir():
@@ -144,7 +144,29 @@ class Run:
             raise FoldwiseError(
                 f"folds {first_few(other if other and not changed else kept)} of {self.name} were "
                 f"made by another recipe ({reason}): give this one a name of its own with "
-                "run=NAME, or train those folds again with overwrite=true"
+                "run=NAME (a round: name=NAME), or train those folds again with overwrite=true"
+            )
+
+    def _same_blend(self, config: Config, kept: list[int]) -> None:
+        if not kept:
+            return
+        stored = self.config()
+        changed = [
+            line
+            for line in compose.differences(stored, config)
+            if not line.startswith("blend.members:")
+        ]
+        before, now = stored.blend.members, config.blend.members
+        if before != now:
+            names = [one["name"] for one in self.blend(None)["members"]] if self.is_blend() else []
+            told = len(names) == len(before) == len(now)
+            pairs = zip(names, before, now, strict=False)
+            other = [name for name, old, new in pairs if old != new]
+            changed.append(f"{first_few(other)} now another recipe" if told else "other members")
+        if changed:
+            raise FoldwiseError(
+                f"{self.name} is another blend ({'; '.join(changed)}): give this one a name of its "
+                "own with run=NAME, or make it again with overwrite=true"
             )
 
     def _same_split(self, folds_hash: str, finished: list[int]) -> None:

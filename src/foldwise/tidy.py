@@ -44,17 +44,25 @@ def rename(run: Run, to: str) -> list[str]:
     if new.report_folder.exists():
         shutil.rmtree(new.report_folder)
         said.append(f"its report had the old name in it: ./run.sh report run={to}")
-    return said + [f"{other} names {run.name} in {key}" for other, key in _naming(run.name)]
+    needed = [f"{line}, and finds none of that name now: make it again" for line in users([run])]
+    return [*said, *needed]
 
 
-def _naming(name: str) -> list[tuple[str, str]]:
-    """Which runs say this name in which setting: of a teacher, of a blend's members."""
-    found = []
+def users(runs: Sequence[Run]) -> list[str]:
+    """A line for each other run that is made of one of these, or has learned from one."""
+    names, found = {run.name for run in runs}, []
     for run in every_run():
+        if run.name in names:
+            continue
         with contextlib.suppress(FoldwiseError):
-            for key, value in compose.flat(run.config()).items():
-                if key != "run" and (value == name or (isinstance(value, list) and name in value)):
-                    found.append((run.name, key))
+            config = run.config()
+            members = {word.partition(":")[0] for word in config.blend.runs}
+            if run.is_blend():
+                members |= {one["name"].partition(":")[0] for one in run.blend(None)["members"]}
+            found += [f"{run.name} is made of {name}" for name in sorted(members & names)]
+            teachers = (config.pseudo.run, config.distill.run, config.model.weights)
+            taught = dict.fromkeys(name for name in teachers if name in names)
+            found += [f"{run.name} has learned from {name}" for name in taught]
     return found
 
 

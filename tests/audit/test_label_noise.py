@@ -1,5 +1,6 @@
 """Planted wrong labels are found, in a table that becomes corrections.csv as it is."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from foldwise.audit.label_noise import confident_learning, of_flags
 from foldwise.competition.corrections import TrainingTargets, training_targets
 from foldwise.competition.layout import load
 from foldwise.config import Config
+from foldwise.runs import Run
 from helpers import Ended
 from made_runs import Truth, make_run
 
@@ -132,9 +134,23 @@ def test_the_table_is_one_of_corrections(foldwise: Command, home: Path) -> None:
     table.iloc[:2].to_csv(folder / "corrections.csv", index=False)
     assert "2 training labels corrected, 0 dropped" in trained_on().said
     ended = foldwise("audit", "run=a")
+    assert ended.code == 1 and "somebody may have gone through it" in ended.err
+    assert (folder / "doubtful.csv").read_bytes() == before
+    ended = foldwise("audit", "run=a", "overwrite=true")
     assert "2 more are in corrections.csv already" in ended.out
+    assert "not looked at" not in ended.out
     again = pd.read_csv(folder / "doubtful.csv", dtype=str)
     assert again["id"].tolist() == table["id"].tolist()[2:]
+
+
+def test_rows_of_unfinished_folds_are_not_looked_at(foldwise: Command, home: Path) -> None:
+    truth, labels = truth_and_labels(30)
+    competition_of(truth, home, labels)
+    shutil.rmtree(make_run("a", truth).fold_folder(2))
+    for table in ("oof", "test"):
+        Run("a").table(None, table).unlink(missing_ok=True)
+    ended = foldwise("audit", "run=a")
+    assert "10 rows are not looked at: a has only folds 0, 1" in ended.out
 
 
 def test_multilabel_rows_are_corrected_as_a_whole(foldwise: Command, home: Path) -> None:

@@ -1,6 +1,7 @@
 """The verb: a blend is a run, with the same files, and its score is the honest one."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,29 @@ def test_ranks_ignore_the_scale(foldwise: Command, home: Path) -> None:
             table[column] = np.sqrt(table[column]) / 2
         run.write_predictions(fold, "oof", table, origin)
     np.testing.assert_allclose(oof_of(blended(foldwise, "two", "method=rank"))[1], first, atol=1e-6)
+
+
+def test_a_changed_member_is_named_and_the_metric_of_the_weights_is_said(
+    foldwise: Command, home: Path
+) -> None:
+    truth = Truth()
+    library(truth, 2)
+    words = ("blend", "runs=exp*", "run=all", "method=optimize")
+    assert "weights are fitted for log_loss" in foldwise(*words).out
+    shutil.rmtree(Run("exp01").folder)
+    make_run("exp01", truth, skill=2, seed=9)
+    ended = foldwise(*words)
+    assert (ended.code, "all is another blend (exp01 now another recipe)" in ended.err) == (1, True)
+    ended = foldwise("blend", "runs=exp*", "run=all", "method=mean")
+    assert "blend.method: optimize -> mean" in ended.err and "overwrite=true" in ended.err
+    assert foldwise(*words, "overwrite=true").code == 0
+
+
+def test_equal_bags_are_climbed_once_and_count_as_often(foldwise: Command, home: Path) -> None:
+    library(Truth(), 2)
+    one = blended(foldwise, "one", "method=hillclimb")
+    many = blended(foldwise, "many", "method=hillclimb", "bags=1000")
+    np.testing.assert_allclose(oof_of(many)[1], oof_of(one)[1], atol=1e-6)
 
 
 def test_ranks_are_not_taken_for_probabilities_without_a_word(

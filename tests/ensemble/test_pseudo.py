@@ -102,8 +102,15 @@ def test_what_is_not_allowed_is_not_taken() -> None:
 
 
 def test_nothing_sure_enough_is_a_line() -> None:
-    with pytest.raises(FoldwiseError, match=r"pool 200, from 1.01 0; the surest has 0\.9.*lower"):
+    with pytest.raises(FoldwiseError, match=r"pool 200, from 1.01 0\); the surest has 0\.9.*lower"):
         choose(guesses(), names(200), MULTICLASS, Pseudo(threshold=1.01), LABELLED)
+
+
+def test_a_pool_of_duplicates_is_a_line_that_does_not_blame_the_threshold() -> None:
+    none = np.zeros(200, bool)
+    with pytest.raises(FoldwiseError, match=r"no duplicate 0.*nearly duplicates") as raised:
+        choose(guesses(), names(200), MULTICLASS, ANY, LABELLED, allowed=none)
+    assert "threshold" not in str(raised.value)
 
 
 def test_flags_must_all_be_sure_of_yes_or_of_no() -> None:

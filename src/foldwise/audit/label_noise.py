@@ -89,13 +89,15 @@ def of_flags(targets: np.ndarray, p: np.ndarray) -> Doubt:
     return Doubt(row[order], label[order], given[order], said[order], wrong)
 
 
-def doubt_labels(run: Run, data: CompetitionData, folder: Path) -> pd.DataFrame:
-    """Write doubtful.csv and doubtful.png into ``folder``, which are replaced; prints the worst.
+def doubt_labels(
+    run: Run, data: CompetitionData, folder: Path, overwrite: bool = False
+) -> pd.DataFrame:
+    """Write doubtful.csv and doubtful.png into ``folder``, and print the worst rows.
 
     The table is what corrections.csv wants (id, label, reason) with more columns behind: a person
     deletes the rows that are right after all, and renames it. Rows that corrections.csv has already
-    are left out. Raises FoldwiseError for a regression, and where the run's rows or labels are not
-    those of the train table.
+    are left out. Raises FoldwiseError for a regression, where the run's rows or labels are not
+    those of the train table, and, unless ``overwrite``, where another doubtful.csv is there.
     """
     settings = run.config().competition
     if settings.task == "regression":
@@ -113,13 +115,23 @@ def doubt_labels(run: Run, data: CompetitionData, folder: Path) -> pd.DataFrame:
     path = folder / "doubtful.csv"
     text = io.StringIO()
     table.to_csv(text, index=False, lineterminator="\n")
+    if not overwrite and path.is_file() and path.read_text("utf-8") != text.getvalue():
+        raise FoldwiseError(
+            f"{shown(path)} is there, and somebody may have gone through it: rename it to "
+            "corrections.csv, delete it, or say overwrite=true"
+        )
     write_text(path, text.getvalue())
     share = doubt.wrong / max(1, targets.size)
     more = f"; {corrected.sum():,} more are in corrections.csv already" if corrected.any() else ""
     print(
         f"about {doubt.wrong:,} of {targets.size:,} labels are wrong, it seems ({share:.1%}); "
-        f"in doubt are {len(table):,} rows{more}"
+        f"in doubt are {len(table):,} rows, of which the run says otherwise{more}"
     )
+    if len(oof) < len(data.train):
+        print(
+            f"{len(data.train) - len(oof):,} rows are not looked at: "
+            f"{run.name} has only folds {first_few(run.finished())}"
+        )
     if not len(table):
         (folder / "doubtful.png").unlink(missing_ok=True)
         return table

@@ -91,7 +91,7 @@ def same_settings(members: Sequence[Member], metric: str = "auto") -> Competitio
             if a != b:
                 raise FoldwiseError(
                     f"{member.name} is a run of {what} {b} and {members[0].name} of {a}: "
-                    "blend runs of one competition"
+                    "take runs of one competition"
                 )
         if first.classes != other.classes:
             raise FoldwiseError(_other_classes(members[0], member))

@@ -50,10 +50,11 @@ def hillclimb(evidence: Evidence, blend: Blend, without: int | None, seed: int =
     members = len(evidence.values)
     random = np.random.default_rng(seed)
     weights = np.zeros(members)
-    for _ in range(blend.bags):
-        some = np.arange(members)
-        if blend.bags > 1:
-            some = np.sort(random.permutation(members)[: max(2, (members + 1) // 2)])
+    bags = [np.arange(members)]
+    if blend.bags > 1:
+        half = max(2, (members + 1) // 2)
+        bags = [np.sort(random.permutation(members)[:half]) for _ in range(blend.bags)]
+    for some, often in zip(*np.unique(bags, axis=0, return_counts=True), strict=True):
         found = climb(evidence, without, blend.steps, some, blend.negative)
         if not len(found.scores):
             raise FoldwiseError(
@@ -61,7 +62,7 @@ def hillclimb(evidence: Evidence, blend: Blend, without: int | None, seed: int =
                 "by it: say another metric="
             )
         counts = found.counts[found.chosen(blend.stop)]
-        weights += counts / counts.sum() / blend.bags
+        weights += often * counts / counts.sum() / blend.bags
     return weights
 
 

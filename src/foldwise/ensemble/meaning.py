@@ -49,17 +49,25 @@ def fitted_for(blend: Blend, settings: Competition) -> str:
     """The metric that weights are fitted for, ``auto`` where there are none to fit.
 
     ``optimize`` takes the log loss (or the squared error) in the place of one without slopes.
-    Raises UsageError for a metric that does not fit, and a rough one that it is told to take.
+    Raises UsageError for a metric that does not fit, that changes nothing, and for a rough one that
+    it is told to take.
     """
     if blend.method not in ("hillclimb", "optimize"):
+        if blend.metric not in ("auto", settings.metric):
+            raise UsageError(
+                f"metric={blend.metric} changes nothing: method={blend.method} fits no weights by "
+                f"it, and these runs are scored by {settings.metric}"
+            )
         return "auto"
     name = settings.metric if blend.metric == "auto" else blend.metric
     metric_of(name, settings)
     if blend.method == "hillclimb" or name in SMOOTH:
         return name
     if blend.metric != "auto":
+        numbers = settings.task == "regression"
+        fitting = [other for other in SMOOTH if (other == "log_loss") != numbers]
         raise UsageError(
-            f"optimize follows slopes, and {name} has none: say metric={' or '.join(SMOOTH)}, "
-            "or method=hillclimb"
+            f"optimize follows slopes, and {name} has none: say "
+            f"metric={' or '.join(fitting)}, or method=hillclimb"
         )
     return loss_metric(settings).name

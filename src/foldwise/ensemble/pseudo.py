@@ -82,20 +82,32 @@ def choose(
         same = [_kinds(_said(voice, settings) == said, all_of=True) for voice in voices]
         kept &= np.mean(same, axis=0) >= wanted.agree
         counts["agreed"] = int(kept.sum())
-    if wanted.balance and said.ndim == 1:
+    if wanted.balance and said.ndim == 1 and kept.any():
         kept &= _balanced(order, said, kept, wanted.balance, labelled)
+        counts["balanced"] = int(kept.sum())
     rows = by_id[kept[by_id]]
     if not len(rows):
-        steps = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        raise FoldwiseError(
-            f"no unlabelled image is sure enough to be learned from ({steps}; the surest has "
-            f"{sure.max(initial=0):.4f}): lower pseudo.threshold={wanted.threshold:g}, or raise "
-            f"pseudo.share={wanted.share:g}"
-        )
+        raise FoldwiseError(_none_left(counts, wanted, sure if allowed is None else sure[allowed]))
     targets = p[rows] if wanted.labels == "soft" else said[rows]
     taken = said[rows] if said.ndim == 2 else np.eye(p.shape[1], dtype=np.int64)[said[rows]]
     classes = dict(zip(settings.classes, taken.sum(axis=0, dtype=np.int64).tolist(), strict=True))
     return Chosen(rows, targets, counts | {"taken": len(rows)}, classes)
+
+
+def _none_left(counts: dict[str, int], wanted: Pseudo, sure: Array) -> str:
+    """What the first test that no image passed was, and what to do; ``sure``: of those allowed."""
+    steps = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    last = next((name for name, count in counts.items() if not count), "")
+    if last == "pool":
+        return "the pool has no image that can be decoded: name another pseudo.pool"
+    if last == "no duplicate":
+        why = "each of them nearly duplicates a training image: take another pseudo.pool"
+    elif last == "agreed":
+        why = f"no image is called the same by so many: lower pseudo.agree={wanted.agree:g}"
+    else:
+        why = f"the surest has {sure.max(initial=0):.4f}: lower pseudo.threshold="
+        why += f"{wanted.threshold:g}"
+    return f"no unlabelled image can be learned from ({steps}); {why}"
 
 
 def confidence(p: Array, settings: Competition) -> Array:

@@ -32,6 +32,9 @@ def said(name: str, scores: dict[str, Any], described: dict[str, Any]) -> str:
     if scores["selection"] == "fixed":
         lines.append(f"{honest}; nothing was fitted")
     else:
+        fitted_for = described["fitted_for"]
+        if fitted_for not in ("auto", metric):
+            lines.append(f"weights are fitted for {fitted_for}")
         lines.append(
             f"{honest}, every row by what the other folds taught; "
             f"naive {_number(scores['naive'])}, optimism {_number(scores['optimism'])}"

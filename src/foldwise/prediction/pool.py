@@ -1,6 +1,7 @@
 """Images of a folder predicted by a run's folds, into tables beside its own."""
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +56,13 @@ def predict_pool(
         pack = open_pack(files, look, packs, workers)
         broken = {files[n]: reason for n, reason in pack.broken.items()}
     else:
-        broken = find_broken(files, workers, None)
-    if broken:
-        said = [f"{shown(Path(path))} {reason}" for path, reason in broken.items()]
-        print(f"{len(said)} images of the pool are left out: {first_few(said)}", file=sys.stderr)
+        broken = _broken_of(tuple(files), workers)
+    _say_broken(tuple(f"{shown(Path(path))} {reason}" for path, reason in broken.items()))
+    if len(broken) == len(files):
+        raise FoldwiseError(
+            f"none of the {len(files)} images below {shown(folder)} can be decoded: name another "
+            "pseudo.pool"
+        )
     rows = np.array([n for n, path in enumerate(files) if path not in broken], np.int64)
     images = open_images(files, look, device, workers, 0.0, pack)
     with run.fold_kept(fold):
@@ -68,6 +72,17 @@ def predict_pool(
         found = pd.DataFrame(p, columns=prediction_columns(config.competition))
         found.insert(0, "id", [names[n] for n in rows])
         run.write_predictions(fold, table, found, origin, views)
+
+
+@lru_cache(maxsize=1)  # every fold of every network behind a source has the same pool
+def _broken_of(files: tuple[str, ...], workers: int) -> dict[str, str]:
+    return find_broken(files, workers, None)
+
+
+@lru_cache(maxsize=1)
+def _say_broken(said: tuple[str, ...]) -> None:
+    if said:
+        print(f"{len(said)} images of the pool are left out: {first_few(said)}", file=sys.stderr)
 
 
 def _is_there(run: Run, fold: int, table: str, views: str) -> bool:

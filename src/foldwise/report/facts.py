@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from foldwise import runview
-from foldwise.compose import flat
+from foldwise.compose import TRAINING, flat
 from foldwise.config import NOT_THE_RESULT, PRESETS, Config
-from foldwise.errors import FoldwiseError, nearest
+from foldwise.errors import FoldwiseError, first_few, nearest
 from foldwise.report.text import columns, number
 from foldwise.runs import Run
 
 # Settings in which runs of one competition differ without being other experiments.
 SAME_ANYWAY = NOT_THE_RESULT - {
     *("folds.k", "folds.method", "folds.group", "folds.seed", "competition.metric"),
-    *("model.weights", "augment.preset", "blend.runs"),
-} | {"blend.members"}
+    *("model.weights", "augment.preset", "blend.runs", "data.weights"),
+    *("distill.run", "pseudo.run", "pseudo.pool"),
+} | {
+    *("blend.members", "distill.recipe", "pseudo.recipe", "pseudo.pool_digest"),  # digests say
+    *("model.weights_digest", "data.weights_digest"),  # nothing to people
+}
 LONG = 60  # signs of a setting that are shown
 ROUND = re.compile(r"-p(\d+)$")
 
@@ -86,6 +90,8 @@ class Facts:
             words = f"training fold {', '.join(map(str, self.training))}"
         elif self.blend:
             words = "blend"
+        elif self.config.blend.runs:
+            words = "blend, broken off"
         elif not self.finished:
             words = "not finished"
         else:
@@ -121,10 +127,10 @@ def of_competition(found: Sequence[Facts], competition: str) -> list[Facts]:
     if not chosen:
         known = sorted({facts.competition for facts in found})
         what = f" of {competition}" if competition else ""
-        raise FoldwiseError(
-            f"oof/ has no run{what} yet{nearest(competition, known)}: "
-            "./run.sh trains one on the embedded competition"
-        )
+        say = f"; there are runs of {first_few(known)}{nearest(competition, known)}"
+        if not known:
+            say = ": ./run.sh trains one on the embedded competition"
+        raise FoldwiseError(f"oof/ has no run{what} yet{say}")
     return chosen
 
 
@@ -143,10 +149,18 @@ def differences(listed: Sequence[Facts]) -> dict[str, dict[str, Any]]:
     """
     default, flats = flat(Config()), {facts.name: flat(facts.config) for facts in listed}
     found: dict[str, dict[str, Any]] = {name: {} for name in flats}
+    blends = {facts.name for facts in listed if facts.config.blend.runs}
     for key in default:
+        group = key.partition(".")[0]
         if key in SAME_ANYWAY:
             continue
-        values = {name: str(settings[key]) for name, settings in flats.items()}
+        # A blend has no model or loss, and what is trained no method.
+        values = {
+            name: str(settings[key])
+            for name, settings in flats.items()
+            if group not in TRAINING or name not in blends
+            if group != "blend" or name in blends
+        }
         counts = Counter(values.values())
         usual = max(
             counts, key=lambda value: (counts[value], value == str(default[key])), default=""

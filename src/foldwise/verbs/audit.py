@@ -8,7 +8,7 @@ from foldwise.competition.folder import place_to_write
 from foldwise.errors import UsageError
 from foldwise.images.decode import threads
 from foldwise.runs import Run
-from foldwise.verbs.words import laid_out
+from foldwise.verbs.words import flag, laid_out
 
 
 def run(words: list[str]) -> int:
@@ -27,7 +27,7 @@ def run(words: list[str]) -> int:
 def doubts(words: list[str]) -> int:
     """``audit run=NAME``: all else is said by the run."""
     given = dict(compose.split_word(word) for word in words)
-    others = [key for key in given if key != "run"]
+    others = [key for key in given if key not in ("run", "overwrite")]
     if others:
         raise UsageError(
             f"audit run={given['run']} takes no {others[0]}=: the run says what it was trained on"
@@ -38,5 +38,6 @@ def doubts(words: list[str]) -> int:
     config = run.config()
     config.images.missing = "drop"
     data = layout.load(config)
-    doubt_labels(run, data, place_to_write(data.folder))
+    overwrite = flag(given, "overwrite")
+    doubt_labels(run, data, place_to_write(data.folder), overwrite)
     return 0

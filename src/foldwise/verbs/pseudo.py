@@ -1,6 +1,7 @@
 """`pseudo`: rounds of pseudo-labels, each a run that learns what the run before says."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -82,9 +83,14 @@ def round_words(given: dict[str, str], words: Sequence[str], source: str, name: 
 
 
 def _recipe_of(run: Run) -> Run:
-    """The run whose recipe a round takes: of a blend, its heaviest member's."""
+    """The run whose recipe a round takes: of a blend, its heaviest, then best member's."""
     while run.is_blend():
-        heaviest = max(run.blend(None)["members"], key=lambda said: said["weight"] or 0)
+        sign = 1 if run.scores()["greater_is_better"] else -1
+        standing = [
+            (one["weight"] or 0, -math.inf if one["score"] is None else sign * one["score"])
+            for one in run.blend(None)["members"]
+        ]
+        heaviest = run.blend(None)["members"][standing.index(max(standing))]
         name = heaviest["name"].partition(":")[0]
         print(f"{run.name} is a blend: the recipe is that of {name}", file=sys.stderr)
         run = Run(name)

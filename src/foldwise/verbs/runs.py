@@ -19,6 +19,7 @@ from foldwise.tidy import (
     refuse_training,
     rename,
     table_of,
+    users,
 )
 from foldwise.verbs.table import own_keys
 from foldwise.verbs.words import flag
@@ -70,6 +71,7 @@ def remove_runs(names: str, yes: bool) -> None:
         print(
             f"{megabytes(runview.size(run))}  {shown(run.folder)}: folds {run.finished() or 'none'}"
         )
+    print("".join(f"{line}, and could not be made again\n" for line in users(runs)), end="")
     _delete(f"{len(runs)} runs", [run.folder for run in runs], size, yes)
 
 
@@ -90,9 +92,12 @@ def compare_runs(run: str, other: str) -> None:
 def clean_runs(days: str, yes: bool) -> None:
     """Delete what nobody needs any more, after asking."""
     try:
-        found = leftovers(float(days or 7))
-    except ValueError as error:
-        raise UsageError(f"days={days} is no number: say how old, as in days=7") from error
+        age = float(days or 7)
+    except ValueError:
+        age = -1
+    if not 0 <= age < math.inf:
+        raise UsageError(f"days={days} is no number of days: say how old, as in days=7")
+    found = leftovers(age)
     if not found:
         print("nothing to clean")
         return

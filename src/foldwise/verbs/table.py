@@ -66,7 +66,13 @@ VERBS = {
     ),
     "blend": Verb(
         "make a run out of runs, with a score that you can believe",
-        {**own_settings("Config", ("run", "seed", "overwrite", "checks")), **own_settings("Blend")},
+        {
+            "run": "the name of the blend",
+            "seed": "of random bags and trees",
+            "overwrite": "make it again where a blend of this name has other settings or members",
+            **own_settings("Config", ("checks",)),
+            **own_settings("Blend"),
+        },
     ),
     "pseudo": Verb(
         "rounds of pseudo-labels: A-p1, A-p2 … learn what run=A says of unlabelled images",
