@@ -29,6 +29,17 @@ def test_dropout_stochastic_depth_and_own_arguments_reach_the_model() -> None:
     assert any(type(m).__name__ == "DropPath" for m in built.network.modules())
     own = Model(name="monkeynet", args={"drop_rate": 0.4})
     assert rates(own) == {0.4} and rates(replace(own, drop_rate=0.0)) == {0.0}
+    for name in (
+        "convnet2",
+        "vgg11",
+        "densenet121",
+        "mobilenetv3_small_050",
+        "vit_tiny_patch16_224",
+    ):
+        none = Model(name=name, drop_rate=0, drop_path_rate=0, drop_block_rate=0)
+        assert rates(none) <= {0.0}  # what a model does not have is none, too
+    with pytest.raises(UsageError, match="drop_path_rate"):
+        build_model(Model(name="convnet2", drop_path_rate=0.1), 2, 8)
     narrow = build_model(Model(name="convnet2", args={"widths": [4, 6]}), 2, 8)
     assert narrow.network.num_features == 6
 

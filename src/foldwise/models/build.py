@@ -18,6 +18,8 @@ from foldwise.models.onepixel import one_pixel_as_linear
 from foldwise.models.surgery import gem_pooling, mlp_head, parameters, small_stem, xavier_head
 from foldwise.models.weights import Loaded, load_weights
 
+RATES = ("drop_rate", "drop_path_rate", "drop_block_rate")  # settings, and timm's arguments
+
 
 @dataclass(frozen=True)
 class BuiltModel:
@@ -95,7 +97,7 @@ def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Mo
     # Its lines about each of its tries would bury the one that says what to do.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        return timm.create_model(settings.name, pretrained=pretrained, **options)
+        return _made(settings.name, pretrained, options)
     except Exception as error:  # errors of arguments and of the network have no class in common
         wrong = isinstance(error, TypeError | ValueError | AssertionError | KeyError)
         if wrong or (settings.args and not pretrained and not out_of_memory(error)):
@@ -111,10 +113,22 @@ def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Mo
         ) from error
 
 
+def _made(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    """timm's create_model; a rate of 0 of what the model does not have is no error."""
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except TypeError as error:
+        lacking = [rate for rate in RATES if options.get(rate) == 0 and f"'{rate}'" in str(error)]
+        if not lacking:
+            raise
+    rest = {key: value for key, value in options.items() if key not in lacking}
+    return _made(name, pretrained, rest)
+
+
 def _options(settings: Model, classes: int) -> dict[str, Any]:
     """What the settings say, as timm's arguments; model.args may hold any of them too."""
     options = dict(settings.args, num_classes=classes, in_chans=settings.in_chans or 3)
-    for name in ("drop_rate", "drop_path_rate", "drop_block_rate"):
+    for name in RATES:
         if getattr(settings, name) >= 0:
             options[name] = getattr(settings, name)
     if settings.pool not in ("own", "gem"):
