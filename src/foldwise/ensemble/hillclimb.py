@@ -126,8 +126,9 @@ class _State:
 
     def take(self, member: int, way: int) -> None:
         self.sum *= np.float32(self.scaling(way))
+        values, combine = self.evidence.values[member], np.add if way > 0 else np.subtract
         for here, there in self.runs:
-            self.sum[:, here] += way * self.evidence.values[member][:, there]
+            combine(self.sum[:, here], values[:, there], out=self.sum[:, here])
         self.total += 1
         if self.evidence.by_largest:
             self.label = largest(self.sum).astype(np.int64)
@@ -241,8 +242,11 @@ class _Near:
 
     def open_classes(self, sums: Array, label: Array) -> Array:
         """Bool (c, n): the classes that can be a row's largest; ``label`` (n,) are so already."""
-        own = np.take_along_axis(sums + self.down, label[None], axis=0)
-        open_ = sums + self.up >= own
+        own = np.take_along_axis(sums, label[None], axis=0)
+        own += np.take_along_axis(self.down, label[None], axis=0)
+        open_, most = np.empty(sums.shape, bool), np.empty(sums.shape[1], np.float32)
+        for c in range(len(sums)):  # class by class: whole sums would be as large as a member
+            np.greater_equal(np.add(sums[c], self.up[c], out=most), own[0], out=open_[c])
         np.put_along_axis(open_, label[None], True, axis=0)
         return open_
 
