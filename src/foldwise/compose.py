@@ -58,7 +58,6 @@ def compose(words: list[str]) -> Config:
 
     Raises UsageError for an unknown recipe, key or choice, a wrong type or a number out of range.
     """
-
     overrides = dict(split_word(word) for word in words)  # the last one of a key counts
     overrides = {ALIASES.get(key, key): value for key, value in overrides.items()}
     merged = copy.deepcopy(_schema())

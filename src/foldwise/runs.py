@@ -131,11 +131,7 @@ class Run:
     def _same_recipe(self, config: Config, kept: list[int]) -> None:
         if not kept:
             return
-        stored = self.config()
-        changed = compose.differences(stored, config)
-        names = [Path(c.competition.slug).name for c in (stored, config)]
-        if names[0] != names[1]:
-            changed.insert(0, f"competition: {names[0]} -> {names[1]}")
+        changed = self._changes(config)
         wanted = compose.recipe_hash(config)
         other = [k for k in kept if k in self.finished()]
         other = [k for k in other if self.provenance(k).recipe_hash != wanted]
@@ -147,16 +143,18 @@ class Run:
                 "run=NAME (a round: name=NAME), or train those folds again with overwrite=true"
             )
 
+    def _changes(self, config: Config) -> list[str]:
+        """What makes it another recipe than the run's, or one of another competition."""
+        stored = self.config()
+        names = [Path(c.competition.slug).name for c in (stored, config)]
+        other = [f"competition: {names[0]} -> {names[1]}"] if names[0] != names[1] else []
+        return other + compose.differences(stored, config)
+
     def _same_blend(self, config: Config, kept: list[int]) -> None:
         if not kept:
             return
-        stored = self.config()
-        changed = [
-            line
-            for line in compose.differences(stored, config)
-            if not line.startswith("blend.members:")
-        ]
-        before, now = stored.blend.members, config.blend.members
+        changed = [one for one in self._changes(config) if not one.startswith("blend.members:")]
+        before, now = self.config().blend.members, config.blend.members
         if before != now:
             names = [one["name"] for one in self.blend(None)["members"]] if self.is_blend() else []
             told = len(names) == len(before) == len(now)

@@ -154,6 +154,12 @@ def test_a_changed_member_is_named_and_the_metric_of_the_weights_is_said(
     ended = foldwise("blend", "runs=exp*", "run=all", "method=mean")
     assert "blend.method: optimize -> mean" in ended.err and "overwrite=true" in ended.err
     assert foldwise(*words, "overwrite=true").code == 0
+    for n in range(2):  # the same runs of a competition of another name
+        config = Run(f"exp0{n}").config()
+        config.competition.slug = "elsewhere"
+        Run(f"exp0{n}").config_file.write_text(compose.to_yaml(config))
+    ended = foldwise(*words)
+    assert ended.code == 1 and "-> elsewhere" in ended.err
 
 
 def test_equal_bags_are_climbed_once_and_count_as_often(foldwise: Command, home: Path) -> None:

@@ -42,9 +42,7 @@ class State:
     parts: int = 1  # that a batch goes through the network in: more after it ran out of memory
     norm: Tensor | None = None  # sum of the epoch's gradient norms, where they are clipped by norm
     total: int = 0  # steps of the whole training; not in the file
-    parallel: DistributedDataParallel | None = (
-        None  # the network whose gradients several processes average
-    )
+    parallel: DistributedDataParallel | None = None  # averages the gradients of the processes
     waited: float = 0.0  # seconds of this epoch until batches were ready; not in the file
     loaded: Loaded | None = None  # what model.weights gave the network; not in the file
 
