@@ -135,7 +135,10 @@ class Labels:
 def labelling(
     config: Config, data: CompetitionData, split: FrozenFolds, folds: list[int]
 ) -> Labels:
-    """Who labels for a run with pseudo.run. Raises FoldwiseError and UsageError for what cannot."""
+    """Who labels for a run with pseudo.run; a pseudo.pool is made absolute in ``config``.
+
+    Raises FoldwiseError and UsageError for what cannot.
+    """
     check_pseudo(config.pseudo, config.competition)
     recipe, wanted = check_source(config, split.hash, folds), config.pseudo
     if not wanted.pool:
