@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise import compose
+from foldwise.begin import begin_run
 from foldwise.config import Config
 from foldwise.provenance import Provenance, label_frame, prediction_columns
 from foldwise.runs import Run
@@ -89,7 +90,7 @@ def make_run(
     config.seed = seed
     run, settings = Run(name), config.competition
     folds = list(range(truth.folds)) if folds is None else folds
-    run.begin(config, split, folds)
+    begin_run(run, config, split, folds)
     columns = prediction_columns(settings)
     if truth.train_targets.ndim == 1:
         labels = pd.Series([truth.classes[t] for t in truth.train_targets], dtype=object)
@@ -117,3 +118,27 @@ def make_run(
         run.write_model(fold, {}, origin)
     combine(run, truth.ids)
     return run
+
+
+def tiny_frame(ids: list[str], fold: int | None = None, seed: int = 0) -> pd.DataFrame:
+    probs = np.random.default_rng(seed).dirichlet([1, 1], len(ids)).astype(np.float32)
+    table = pd.DataFrame({"id": ids})
+    if fold is not None:
+        table["fold"], table["label"] = fold, "a"
+    return pd.concat([table, pd.DataFrame(probs, columns=["prob_a", "prob_b, c"])], axis=1)
+
+
+def tiny_provenance(fold: int = 0, recipe: str = "recipe") -> Provenance:
+    return Provenance(fold, recipe, "folds", [fold])
+
+
+def tiny_fold(
+    run: Run, fold: int, ids: list[str], test_ids: list[str], seed: int, recipe: str = "recipe"
+) -> pd.DataFrame:
+    """A finished fold, as the trainer leaves it."""
+    origin = tiny_provenance(fold, recipe)
+    run.write_predictions(fold, "oof", tiny_frame(ids, fold, seed), origin)
+    test = tiny_frame(test_ids, seed=seed + 10)
+    run.write_predictions(fold, "test", test, origin)
+    run.write_model(fold, {}, origin)
+    return test

@@ -80,101 +80,26 @@ class Run:
             )
         return compose.load_config(self.config_file)
 
-    def begin(self, config: Config, folds_hash: str, folds: list[int]) -> None:
-        """Make the run, or go on with it; ``config`` is the resolved one.
-
-        Removes what the named folds have where ``config.overwrite`` says so (all folds of a debug
-        run), and never a fold that another process is training. Raises FoldwiseError where folds
-        that stay were made by another recipe, on another split or of another competition; the
-        differing settings are named.
-        """
-        removed = self.replaced(config, folds)
-        kept = [k for k in self.started() if k not in removed]
-        self._same_recipe(config, kept)
-        self._same_split(folds_hash, [k for k in kept if k in self.finished()])
-        for fold in removed:
-            with self.fold_log(fold):
-                for path in self.fold_folder(fold).iterdir():
-                    if path.is_dir():  # a tracker's
-                        shutil.rmtree(path)
-                    elif path.name not in ("train.log", "console.log"):
-                        path.unlink()
-        for fold in self.finished():  # killed between the model and the end
-            if self.checkpoint(fold).is_file():
-                self.checkpoint(fold).unlink()
-        (self.folder / BLEND).unlink(missing_ok=True)
-        write_text(self.config_file, compose.to_yaml(config))
-
-    def begin_blend(self, config: Config, folds_hash: str) -> None:
-        """Make the blend, or make it again; ``config`` is the resolved one.
-
-        Raises FoldwiseError where the name is that of a trained run, and where without
-        ``config.overwrite`` a blend of another recipe, split or competition would be replaced.
-        """
-        started = self.started()
-        if any((self.fold_folder(k) / name).is_file() for k in started for name in TRAINED):
-            raise FoldwiseError(
-                f"{self.name} is a trained run, and no blend replaces it: say another run=NAME"
-            )
-        kept = [] if config.overwrite else started
-        self._same_blend(config, kept)
-        self._same_split(folds_hash, kept)
-        for fold in started:
+    def clear(self, fold: int) -> None:
+        """Remove what a fold has but its logs. Raises FoldwiseError while it is being trained."""
+        with self.fold_log(fold):
             for path in self.fold_folder(fold).iterdir():
-                path.unlink()
+                if path.is_dir():  # a tracker's
+                    shutil.rmtree(path)
+                elif path.name not in ("train.log", "console.log"):
+                    path.unlink()
+
+    def clear_blend(self, fold: int | None) -> None:
+        """Remove what a blend has of a fold, or (None) what it says of itself."""
+        if fold is None:
+            (self.folder / BLEND).unlink(missing_ok=True)
+            return
+        for path in self.fold_folder(fold).iterdir():
+            path.unlink()
+
+    def write_config(self, config: Config) -> None:
+        """config.yaml: the resolved recipe, which makes the folder a run."""
         write_text(self.config_file, compose.to_yaml(config))
-
-    def replaced(self, config: Config, folds: list[int]) -> list[int]:
-        """The folds with results that this call trains again from their beginning."""
-        return [k for k in self.started() if config.debug or (config.overwrite and k in folds)]
-
-    def _same_recipe(self, config: Config, kept: list[int]) -> None:
-        if not kept:
-            return
-        changed = self._changes(config)
-        wanted = compose.recipe_hash(config)
-        other = [k for k in kept if k in self.finished()]
-        other = [k for k in other if self.provenance(k).recipe_hash != wanted]
-        if changed or other:
-            reason = "; ".join(changed) or "their recipe hash differs"
-            raise FoldwiseError(
-                f"folds {first_few(other if other and not changed else kept)} of {self.name} were "
-                f"made by another recipe ({reason}): give this one a name of its own with "
-                "run=NAME (a round: name=NAME), or train those folds again with overwrite=true"
-            )
-
-    def _changes(self, config: Config) -> list[str]:
-        """What makes it another recipe than the run's, or one of another competition."""
-        stored = self.config()
-        names = [Path(c.competition.slug).name for c in (stored, config)]
-        other = [f"competition: {names[0]} -> {names[1]}"] if names[0] != names[1] else []
-        return other + compose.differences(stored, config)
-
-    def _same_blend(self, config: Config, kept: list[int]) -> None:
-        if not kept:
-            return
-        changed = [one for one in self._changes(config) if not one.startswith("blend.members:")]
-        before, now = self.config().blend.members, config.blend.members
-        if before != now:
-            names = [one["name"] for one in self.blend(None)["members"]] if self.is_blend() else []
-            told = len(names) == len(before) == len(now)
-            pairs = zip(names, before, now, strict=False)
-            other = [name for name, old, new in pairs if old != new]
-            changed.append(f"{first_few(other)} now another recipe" if told else "other members")
-        if changed:
-            raise FoldwiseError(
-                f"{self.name} is another blend ({'; '.join(changed)}): give this one a name of its "
-                "own with run=NAME, or make it again with overwrite=true"
-            )
-
-    def _same_split(self, folds_hash: str, finished: list[int]) -> None:
-        other = [k for k in finished if self.provenance(k).folds_hash != folds_hash]
-        if other:
-            raise FoldwiseError(
-                f"folds {first_few(other)} of {self.name} were trained on another split or other "
-                "labels than folds.csv now has: give this run a name of its own with run=NAME, "
-                "or train those folds again with overwrite=true"
-            )
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """environment.json: versions, commit and device of the newest call that trained."""
@@ -194,6 +119,11 @@ class Run:
             or self._in_training(k)
         ]
 
+    def is_trained(self) -> bool:
+        """Whether anything of it was trained: no blend."""
+        folders = [self.fold_folder(k) for k in self.started()]
+        return any((folder / name).is_file() for folder in folders for name in TRAINED)
+
     def in_training(self) -> list[int]:
         """Folds that a process trains at this moment."""
         return [k for k in self.fold_folders() if self._in_training(k)]
@@ -208,15 +138,6 @@ class Run:
         except OSError:
             return False
         return False
-
-    def still_of(self, config: Config) -> None:
-        """Raises FoldwiseError where another process has since made this another recipe's run."""
-        changed = compose.differences(self.config(), config)
-        if changed:
-            raise FoldwiseError(
-                f"{self.name} was begun with another recipe at the same time "
-                f"({'; '.join(changed)}): give this one a name of its own with run=NAME"
-            )
 
     def finished(self) -> list[int]:
         """Folds that are done: their model is written after everything else."""

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise import compose
+from foldwise.begin import begin_run
 from foldwise.config import Config
 from foldwise.provenance import Provenance
 from foldwise.runs import Run
@@ -17,7 +18,7 @@ def make_wide(name: str, seed: int, rows: int, classes: int) -> None:
     config.competition.slug, config.competition.task = "wide", "multiclass"
     config.competition.classes, config.competition.metric = names, "accuracy"
     run, columns = Run(name), [f"prob_{c}" for c in names]
-    run.begin(config, "split", list(range(5)))
+    begin_run(run, config, "split", list(range(5)))
     targets = np.random.default_rng(9).integers(0, classes, rows)
     labels, ids = np.array(names, object)[targets], np.array([f"{i:07d}" for i in range(rows)])
     for fold in range(5):

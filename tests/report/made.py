@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise import compose
+from foldwise.begin import begin_run
 from foldwise.competition.metrics import metric_of
 from foldwise.config import Config
 from foldwise.provenance import Provenance, label_frame, prediction_columns
@@ -48,7 +49,7 @@ def make_run(
     ids = [f"id{n:06d}" for n in range(rows)]
     fold_of = truth.permutation(np.arange(rows) % 5)
     run = Run(name)
-    run.begin(config, "folds", list(folds))
+    begin_run(run, config, "folds", list(folds))
     recipe = compose.recipe_hash(config)
     columns = prediction_columns(config.competition)
     for fold in folds:

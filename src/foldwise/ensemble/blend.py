@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise import compose
+from foldwise.begin import begin_blend
 from foldwise.competition import layout
 from foldwise.competition.folder import folder_of
 from foldwise.competition.metrics import metric_of
@@ -48,7 +49,7 @@ def blend(config: Config) -> None:
     for fold in members.folds:
         parameters[fold] = fit(fold) if is_fitted(config.blend) else parameters[None]
 
-    run.begin_blend(config, members.origin(members.folds[0], "oof").folds_hash)
+    begin_blend(run, config, members.origin(members.folds[0], "oof").folds_hash)
     honest = np.empty((len(members.columns), len(members.known)), np.float32)
     for fold in members.folds:
         honest[:, members.rows[fold]] = _write_fold(run, config, members, fold, parameters[fold])

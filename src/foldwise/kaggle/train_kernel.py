@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foldwise import compose
+from foldwise.begin import begin_run, refuse_taken
 from foldwise.competition.folder import place_to_write, slug_of
 from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
@@ -96,8 +97,8 @@ def collect(
     """Take a kernel's output into oof/<run>/; the resolved config, and the unfinished folds.
 
     ``begin``: folds with which the run is begun, or gone on with; [] where it has been. Raises
-    FoldwiseError for an output of another recipe or split than was sent, and whatever Run.begin
-    refuses.
+    FoldwiseError for an output of another recipe or split than was sent, and whatever
+    begin_run refuses.
     """
     run, source = Run(config.run), folder / "oof" / config.run
     there = compose.load_config(source / "config.yaml")
@@ -114,9 +115,9 @@ def collect(
                 "or other labels than are here: push it again"
             )
     if begin:
-        run.begin(there, split.hash, begin)
+        begin_run(run, there, split.hash, begin)
     else:
-        run.still_of(there)
+        refuse_taken(run, there)
     for fold in sorted({*finished, *begun}):
         run.take(fold, source / f"fold{fold}")
     run.write_environment(read_json(source / "environment.json"))

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from foldwise import compose
+from foldwise.begin import refuse_taken
 from foldwise.competition.metrics import loss_metric, metric_of, watched
 from foldwise.config import Config
 from foldwise.device import seed_for
@@ -48,7 +49,7 @@ def train_fold(job: Job, fold: int) -> None:
     with job.run.fold_log(fold) if first else contextlib.nullcontext(io.StringIO()) as log:
         if job.ranks.agreed(first and fold in job.run.finished()):  # by another call meanwhile
             return
-        job.run.still_of(job.config)
+        refuse_taken(job.run, job.config)
         try:
             _train(job, fold, log)
             if job.budget:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from foldwise import STARTED, compose, interrupt
+from foldwise.begin import to_train
 from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
 from foldwise.config import Config
@@ -44,8 +45,7 @@ def train_on_gpus(config: Config, words: list[str], labelling: Labelling | None 
     data = layout.load(config)
     split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
     folds, run = compose.parse_folds(config.fold, split.k), Run(config.run)
-    done = set(run.finished()) - set(run.replaced(config, folds))
-    train_at_once(config, words, [k for k in folds if k not in done])
+    train_at_once(config, words, to_train(run, config, folds))
     config.gpus, config.overwrite = 1, False
     train(config, labelling)  # all is done: the tables, the scores, the submission
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from foldwise import compose
+from foldwise.begin import begin_run, stay, to_train
 from foldwise.competition import layout
 from foldwise.competition.corrections import TrainingTargets, training_targets
 from foldwise.competition.folds import FrozenFolds, frozen_folds
@@ -68,7 +69,7 @@ def train(config: Config, labelling: Labelling | None = None) -> None:
             if ranks.first:
                 if not config.debug:  # a look whether all fits decides nothing
                     ready.split.freeze()
-                ready.run.begin(ready.config, ready.split.hash, ready.folds)
+                begin_run(ready.run, ready.config, ready.split.hash, ready.folds)
         try:
             _train(ready, ranks)
         except Interrupted as error:  # what overwrite=true asked for is done: do not say it again
@@ -81,7 +82,7 @@ def _prepared(config: Config, ranks: Ranks, labelling: Labelling | None) -> Prep
     split = frozen_folds(data, config, partial(near_duplicates, data, config), freeze=False)
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), ranks.device(pick_device(config.train.device))
-    if not ranks.first or set(run.started()) - set(run.replaced(config, folds)):
+    if not ranks.first or stay(run, config, folds):
         compose.adopt(config, run.config())
     decide(config, data, split, device)
     mended = training_targets(data, config.competition)
@@ -97,8 +98,7 @@ def _prepared(config: Config, ranks: Ranks, labelling: Labelling | None) -> Prep
         labeller = labelling(config, data, split, folds)
         config.pseudo.recipe, config.pseudo.pool_digest = labeller.recipe, labeller.pool_digest
     pipeline = pipeline_for(config)
-    done = set(run.finished()) - set(run.replaced(config, folds))
-    waiting = [k for k in folds if k not in done]
+    waiting = to_train(run, config, folds)
     rows = int(len(split.fold) * (split.k - 1) / split.k * config.data.fraction)
     tried = [decide_batch_size(config, rows, device)] if waiting else []
     tried += [decide_compile(config, rows * config.train.epochs * len(folds), device)]

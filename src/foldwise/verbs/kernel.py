@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from foldwise import compose
+from foldwise.begin import stay, to_train
 from foldwise.blended import carried
 from foldwise.competition import layout
 from foldwise.competition.folds import frozen_folds
@@ -62,10 +63,9 @@ def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
     data = layout.load(config)
     split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
     folds, run = compose.parse_folds(config.fold, split.k), Run(config.run)
-    replaced = run.replaced(config, folds)
-    if set(run.started()) - set(replaced):
+    if stay(run, config, folds):
         compose.adopt(config, run.config())
-    folds = [k for k in folds if k in replaced or k not in run.finished()]
+    folds = to_train(run, config, folds)
     if not folds:
         print(f"{run.name}: these folds are finished (overwrite=true: train them again)")
         return
