@@ -162,6 +162,24 @@ def test_a_changed_member_is_named_and_the_metric_of_the_weights_is_said(
     assert ended.code == 1 and "-> elsewhere" in ended.err
 
 
+def test_a_blend_of_older_tables_than_its_members_says_so(foldwise: Command, home: Path) -> None:
+    truth = Truth()
+    library(truth, 3)
+    assert foldwise("blend", "runs=exp00,exp01", "run=inner").code == 0
+    words = ("blend", "runs=inner,exp02", "run=outer", "method=mean")
+    assert foldwise(*words).err == ""
+    shutil.rmtree(Run("exp01").folder)
+    gone = foldwise(*words)
+    assert gone.code == 0 and "of its members exp01 are there no more" in gone.err
+    make_run("exp01", truth, skill=2, seed=9)
+    older = foldwise(*words)
+    assert older.code == 0 and "exp01 have another recipe" in older.err
+    rounds = foldwise("pseudo", "run=inner")  # which then ends: there is no competition
+    assert "exp01 have another recipe" in rounds.err
+    assert foldwise("blend", "runs=exp00,exp01", "run=inner", "overwrite=true").code == 0
+    assert foldwise(*words, "overwrite=true").err == ""
+
+
 def test_equal_bags_are_climbed_once_and_count_as_often(foldwise: Command, home: Path) -> None:
     library(Truth(), 2)
     one = blended(foldwise, "one", "method=hillclimb")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise import compose
+from foldwise.bar import counted
 from foldwise.begin import begin_blend
 from foldwise.competition import layout
 from foldwise.competition.folder import folder_of
@@ -19,6 +20,7 @@ from foldwise.ensemble.checks import Kind, named
 from foldwise.ensemble.fit import Parameters, fitter, is_fitted, predicted
 from foldwise.ensemble.meaning import fitted_for, refuse_meaningless
 from foldwise.ensemble.members import Members
+from foldwise.ensemble.mixture import warn_changed
 from foldwise.ensemble.post import decided_post
 from foldwise.ensemble.table import said
 from foldwise.ensemble.worth import compared, correlations, without_each
@@ -42,12 +44,11 @@ def blend(config: Config) -> None:
     members = Members(
         named(wanted.runs, config.run), wanted.resident_gb, wanted.metric, config.checks
     )
+    for member in members.members:
+        warn_changed(member.run)
     config = resolved(config, members)
     run = Run(config.run)
-    fit = fitter(members, config)
-    parameters: dict[int | None, Parameters] = {None: fit(None)}
-    for fold in members.folds:
-        parameters[fold] = fit(fold) if is_fitted(config.blend) else parameters[None]
+    parameters = _fitted(members, config)
 
     begin_blend(run, config, members.origin(members.folds[0], "oof").folds_hash)
     honest = np.empty((len(members.columns), len(members.known)), np.float32)
@@ -94,6 +95,19 @@ def resolved(config: Config, members: Members) -> Config:
         checks=config.checks,
         competition=settings, images=first.images, folds=first.folds, blend=own,
     )  # fmt: skip
+
+
+def _fitted(members: Members, config: Config) -> dict[int | None, Parameters]:
+    """The parameters fitted on all rows (None), and without each fold."""
+    fit = fitter(members, config)
+    if not is_fitted(config.blend):
+        return dict.fromkeys((None, *members.folds), fit(None))
+    parameters: dict[int | None, Parameters] = {}
+    with counted(1 + len(members.folds), "fits, one without each fold") as advance:
+        for fold in (None, *members.folds):
+            parameters[fold] = fit(fold)
+            advance(1)
+    return parameters
 
 
 def _origin(config: Config, members: Members, fold: int, kind: Kind) -> Provenance:

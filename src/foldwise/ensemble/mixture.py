@@ -1,6 +1,7 @@
 """A finished blend as a rule for predictions that its members make later or elsewhere."""
 
 import io
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown, write_bytes
 from foldwise.runs import Run
 
+AGAIN = "make the blend again (./run.sh blend, with the same words and overwrite=true)"
 ROWS = "stack.npz"  # what a stack has learned from, where its members' tables are not
 
 Array = np.ndarray
@@ -73,14 +75,38 @@ def members_of(run: Run) -> list[Member]:
 
 def refuse_changed(run: Run, members: Sequence[Member]) -> None:
     """Raises FoldwiseError where one of the blend's ``members`` is not what it was made of."""
-    fold = run.finished()[0]
-    then = {said["name"]: said["recipe_hash"] for said in run.blend(None)["members"]}
-    changed = [member.name for member in members if recipe_of(member, fold) != then[member.name]]
+    changed = _changed(run, members)
     if changed:
         raise FoldwiseError(
             f"{run.name} was made when {first_few(changed)} had another recipe or other views: "
-            "make the blend again (./run.sh blend, with the same words and overwrite=true)"
+            f"{AGAIN}"
         )
+
+
+def warn_changed(run: Run) -> None:
+    """Says on stderr where a blend's tables are of members that have changed since, or are gone."""
+    if not run.is_blend():
+        return
+    said = run.blend(None)["members"]
+    gone = [m["name"] for m in said if not Run(m["name"].partition(":")[0]).config_file.is_file()]
+    changed = gone or _changed(run, members_of(run))
+    if changed:
+        what = "are there no more" if gone else "have another recipe or other views by now"
+        print(
+            f"{run.name} keeps the tables that it was made with, and of its members "
+            f"{first_few(changed)} {what}: {AGAIN}",
+            file=sys.stderr,
+        )
+
+
+def _changed(run: Run, members: Sequence[Member]) -> list[str]:
+    fold = run.finished()[0]
+    then = {said["name"]: said["recipe_hash"] for said in run.blend(None)["members"]}
+    return [
+        member.name
+        for member in members
+        if fold not in member.run.finished() or recipe_of(member, fold) != then[member.name]
+    ]
 
 
 def write_rows(run: Run, members: Sequence[Member], path: Path) -> None:

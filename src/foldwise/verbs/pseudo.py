@@ -9,6 +9,7 @@ from typing import Any
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.ensemble import rounds as worth
+from foldwise.ensemble.mixture import warn_changed
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.labelling import train_round
 from foldwise.runs import Run
@@ -41,6 +42,7 @@ def rounds(given: dict[str, str], words: list[str]) -> None:
     if not first.finished():
         first.config()
         raise FoldwiseError(f"{first.name} has no finished fold: train it first")
+    warn_changed(first)
     name, last = given.get("name") or first.name, int(given.get("rounds", "1"))
     names, facts = [first.name], list[dict[str, Any]]()
     for number in range(1, last + 1):
