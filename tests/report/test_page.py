@@ -158,7 +158,8 @@ def test_a_real_run_shows_its_images_and_slices(foldwise: Callable[..., Ended], 
 def test_all_runs_on_a_page_with_scores_of_blends_and_leaderboard(
     foldwise: Callable[..., Ended], home: Path
 ) -> None:
-    for name, skill in (("a", 1.0), ("a-p1", 2.0), ("b", 1.5), ("mix", 2.5)):
+    make_run("a-p1", skill=2.0, pseudo__run="a")
+    for name, skill in (("a", 1.0), ("b", 1.5), ("mix", 2.5)):
         run = make_run(name, skill=skill)
     members = [
         {"name": name, "weight": weight, "score": 0.5, "interval": [0.4, 0.6], "without": None}

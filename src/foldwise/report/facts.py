@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ SAME_ANYWAY = NOT_THE_RESULT - {
     *("model.weights_digest", "data.weights_digest"),  # nothing to people
 }
 LONG = 60  # signs of a setting that are shown
-ROUND = re.compile(r"-p(\d+)$")
+ROUND = re.compile(r"-p\d+$")
 
 
 @dataclass(frozen=True)
@@ -222,17 +222,32 @@ def told(key: str, value: object) -> str:
 
 
 def rounds(listed: Sequence[Facts]) -> dict[str, list[tuple[int, Facts]]]:
-    """{run: its pseudo-label rounds, round 0 (itself) first} where there is any round."""
+    """{name of the rounds: (number, run) of each}: from the run that they began with (0) to a last.
+
+    The name is that of the last without its -p<number>. Runs that are not listed are left out.
+    """
+    known = {facts.name: facts for facts in listed}
+    sources = {facts.name: facts.config.pseudo.run for facts in listed}
+    lasts = [name for name, source in sources.items() if source and name not in sources.values()]
     found: dict[str, list[tuple[int, Facts]]] = {}
-    for facts in listed:
-        match = ROUND.search(facts.name)
-        base, place = (facts.name[: match.start()], int(match[1])) if match else (facts.name, 0)
-        found.setdefault(base, []).append((place, facts))
-    return {
-        base: sorted(ones, key=lambda one: one[0])
-        for base, ones in found.items()
-        if len(ones) > 1 or ones[0][0]
-    }
+    for last in lasts:
+        line = lineage(last, sources)
+        plain = ROUND.sub("", last)
+        found[last if plain in found else plain] = [
+            (number, known[name]) for number, name in enumerate(line) if name in known
+        ]
+    return found
+
+
+def lineage(name: str, sources: Mapping[str, str]) -> list[str]:
+    """The runs that learned from each other's labels, in their order, up to ``name``.
+
+    sources: {run: whose pseudo-labels it has learned, or ''}.
+    """
+    line = [name]
+    while (before := sources.get(line[0], "")) and before not in line:
+        line.insert(0, before)
+    return line
 
 
 def duration(seconds: float | None) -> str:

@@ -1,16 +1,18 @@
 """`./run.sh report run=…`: a run's analysis, figures and page, written into the run."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from foldwise.errors import FoldwiseError
 from foldwise.files import write_bytes, write_json, write_text
 from foldwise.report import style
 from foldwise.report.analysis import worst_rows
 from foldwise.report.comparisons import leaderboard_figure, rounds_figure
-from foldwise.report.facts import Facts, all_facts, rounds
+from foldwise.report.facts import Facts, all_facts, lineage, rounds
 from foldwise.report.figures import run_figures, sheet_figures
 from foldwise.report.leaderboard import scored
 from foldwise.report.markup import Html
@@ -101,11 +103,13 @@ def several_figures(reading: Reading) -> dict[str, Figure]:
 
 
 def _family(facts: Facts) -> Sequence[Run]:
-    """The run and its pseudo-label rounds, or those that it is one of."""
-    from foldwise.report.facts import ROUND
-
-    base = ROUND.sub("", facts.name)
-    return [run for run in every_run() if ROUND.sub("", run.name) == base]
+    """The run, and those that began with the same one in rounds of pseudo-labels."""
+    sources = {}
+    for run in every_run():
+        with contextlib.suppress(FoldwiseError):  # said where all runs are listed
+            sources[run.name] = run.config().pseudo.run
+    first = lineage(facts.name, sources)[0]
+    return [Run(name) for name in sources if lineage(name, sources)[0] == first]
 
 
 def as_svg(drawn: Mapping[str, Figure]) -> dict[str, Html]:
