@@ -64,7 +64,7 @@ class Competition:
 class Images:
     size: int = between(0, 0, 4096)  # pixels a side; 0: the data's own up to 64, otherwise 224
     missing: str = one_of("error", "drop")  # drop: train rows left out, test rows get the prior
-    broken: str = one_of("error", "prior")  # prior: test images get the class prior
+    broken: str = one_of("error", "prior")  # prior: they get the class prior and teach nothing
     pack: str = "auto"  # auto: decoded once into the competition's packed/; off; or a folder
     clahe: float = between(0.0, 0, 100)  # clip limit of an equalisation of contrast; 0: none
     resident_gb: float = between(2.0, 0)  # train images of up to this size stay on the device

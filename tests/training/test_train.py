@@ -138,7 +138,33 @@ def test_images_that_do_not_decode_are_all_named_before_training(
     ended = foldwise(*COMMAND)
     one_line(ended, 1, "3 images do not decode", "tr003.png", "tr059.png", "te001.png")
     assert not list(home.glob("oof/*/config.yaml"))
-    one_line(foldwise(*COMMAND, "images.broken=prior"), 1, "2 images do not decode")
+    assert "images.broken=prior" in ended.err
+
+
+@pytest.mark.parametrize("how", ["resident_gb=2", "resident_gb=0", "pack=made"])
+def test_broken_training_images_teach_nothing_and_get_the_class_prior(
+    foldwise: Callable[..., Ended], pets: Path, home: Path, how: str
+) -> None:
+    assert foldwise(*COMMAND, "run=whole").code == 0  # freezes the split
+    for name in ("tr003", "tr059"):
+        (pets / "train" / f"{name}.png").write_bytes(b"no image")
+    words = ("images.broken=prior", f"images.{how.replace('made', str(home / 'packs'))}")
+    ended = foldwise(*COMMAND, *words, "run=r")
+    assert ended.code == 0, ended.err
+    assert "2 training images do not decode, teach nothing" in ended.err
+    assert "tr059.png" in ended.err
+    whole, _ = read_table(Run("whole").folder / "oof.parquet")
+    table, origin = read_table(Run("r").folder / "oof.parquet")
+    assert sorted(origin.prior) == ["tr003", "tr059"]
+    assert table[["id", "fold", "label"]].equals(whole[["id", "fold", "label"]])
+    columns = [name for name in table if name.startswith("prob_")]
+    rows = table.set_index("id").loc[["tr003", "tr059"], columns].to_numpy()
+    np.testing.assert_allclose(rows, 1 / 3, atol=0.03)
+    assert foldwise("predict", "run=r", "tta=flip").code == 0
+    again, origin = read_table(Run("r").table(table["fold"][0], "oof", "flip"))
+    ours = table.set_index("id")[columns].loc[again["id"]]
+    same = again.set_index("id")[columns].eq(ours).all(axis=1)
+    assert set(same[same].index) == {"tr003", "tr059"} & set(again["id"])
 
 
 def test_broken_test_images_can_get_the_class_prior(

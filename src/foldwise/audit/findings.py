@@ -25,7 +25,7 @@ def finding(alarm: int, what: str, do: str, examples: list[str] | None = None) -
 def _broken(result: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for part, do in (
-        ("train", "get them again, or take these rows out of the train table"),
+        ("train", "get them again, or train without them: images.broken=prior"),
         ("test", "get them again, or give them the class prior: images.broken=prior"),
     ):
         some = [image for image in result["broken"] if image["part"] == part]

@@ -113,6 +113,9 @@ class StreamedImages:
 
     def _decode(self, files: list[str], out: np.ndarray) -> None:
         for position, path in enumerate(files):
+            if not path:
+                out[position] = 0
+                continue
             try:
                 out[position] = self.look.decode(path)
             except UnreadableImage as error:
@@ -153,7 +156,7 @@ def open_images(
     resident_gb: float,
     pack: Pack | None = None,
 ) -> Images:
-    """The images of ``files``, resident where they fit into ``resident_gb``.
+    """The images of ``files`` ('': black), resident where they fit into ``resident_gb``.
 
     Otherwise mapped from their pack, or streamed where there is none.
     """

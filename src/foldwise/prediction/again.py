@@ -85,8 +85,9 @@ def _settings(config: Config, tta: str, single: bool) -> dict[str, str]:
 
 def _parts(data: CompetitionData, sources: Sources) -> list[Part]:
     ids = data.test["id"].tolist() if data.test is not None else []
-    usable = {ids[row]: row for row in sources.usable.tolist()}
-    train = {name: row for row, name in enumerate(data.train["id"].tolist())}
+    usable = {ids[row]: row for row in sources.test_rows.tolist()}
+    names = data.train["id"]
+    train = {names[row]: row for row in np.flatnonzero(sources.train_usable).tolist()}
     return [Part("oof", sources.train, train), Part("test", sources.test, usable)]
 
 

@@ -19,14 +19,16 @@ from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
 
 @dataclass(frozen=True)
 class Sources:
-    """The images of the train and test rows, and the test rows (int64) that have a usable one.
+    """The images of the train and test rows, and which rows have a usable one.
 
-    ``pool``: unlabelled images that are trained on.
+    train_usable: bool (train rows,); test_rows: int64, positions. pool: unlabelled images that are
+    trained on.
     """
 
     train: Images
     test: Images | None
-    usable: np.ndarray
+    train_usable: np.ndarray
+    test_rows: np.ndarray
     pool: Images | None = None
 
 
@@ -50,21 +52,24 @@ def open_sources(
     count = len(train) + len(test) + (0 if pool in (None, test) else len(pool or []))
     folder = None if debug else _pack_folder(config, data, look, count)
     packs = [open_pack(names, look, folder, workers) if folder else None for names in (train, test)]
-    usable = _usable_test_rows(config, data, packs)
+    broken = {} if debug else _broken(config, data, packs)  # two batches: their own images tell
+    train_usable = np.array([path not in broken for path in train], bool)
+    test_rows = np.flatnonzero([path != "" and path not in broken for path in test])
     resident = 0.0 if debug else config.images.resident_gb
-    images = open_images(train, look, place, workers, resident, packs[0])
+    decodable = [path if good else "" for path, good in zip(train, train_usable, strict=True)]
+    images = open_images(decodable, look, place, workers, resident, packs[0])
     others: Images | None = None
     if data.test is not None:
         others = open_images(test, look, device, workers, 0.0, packs[1])
     if pool is None:
-        return Sources(images, others, usable)
+        return Sources(images, others, train_usable, test_rows)
     pack = packs[1] if pool == test else open_pack(pool, look, folder, workers) if folder else None
-    whole = pool != test or len(usable) == len(test)
+    whole = pool != test or len(test_rows) == len(test)
     left = resident - len(train) * look.bytes / 2**30 if whole else 0.0
     unlabelled = open_images(pool, look, place, workers, left, pack)
     if pool == test and place == device:
         others = unlabelled  # what is trained on again and again may be resident: held once
-    return Sources(images, others, usable, unlabelled)
+    return Sources(images, others, train_usable, test_rows, unlabelled)
 
 
 def decide_look(config: Config, data: CompetitionData) -> Look:
@@ -120,17 +125,13 @@ def _pack_folder(config: Config, data: CompetitionData, look: Look, count: int) 
     return folder
 
 
-def _usable_test_rows(
-    config: Config, data: CompetitionData, packs: list[Pack | None]
-) -> np.ndarray:
-    """Positions of the test rows with an image that decodes.
+def _broken(config: Config, data: CompetitionData, packs: list[Pack | None]) -> dict[str, str]:
+    """{file: what is wrong} of the images that do not decode, all of which are then named.
 
-    Raises FoldwiseError naming the images that do not decode.
+    Raises FoldwiseError for them but with images.broken=prior.
     """
     train = data.train["file"].tolist()
     test = [] if data.test is None else data.test["file"].tolist()
-    if config.debug:  # two batches of everything: their own images tell
-        return np.array([n for n, path in enumerate(test) if path], np.int64)
     if packs[0] and packs[1]:
         broken = {train[n]: reason for n, reason in packs[0].broken.items()}
         broken |= {test[n]: reason for n, reason in packs[1].broken.items() if test[n]}
@@ -138,15 +139,17 @@ def _usable_test_rows(
         memory = data.folder / ".images-decode"
         names = [*train, *filter(None, test)]
         broken = find_broken(names, threads(config.images.workers), memory)
-    fatal = broken
-    if config.images.broken == "prior":
-        wanted = set(train)
-        fatal = {path: reason for path, reason in broken.items() if path in wanted}
-    if fatal:
-        _refuse(fatal)
-    if broken:
-        print(f"{len(broken)} test images do not decode and get the class prior", file=sys.stderr)
-    return np.array([n for n, path in enumerate(test) if path and path not in broken], np.int64)
+    if broken and (config.images.broken == "error" or all(path in broken for path in train)):
+        _refuse(broken)
+    for part, names, what in (
+        ("training", train, "teach nothing and get the class prior"),
+        ("test", test, "get the class prior"),
+    ):
+        some = [shown(Path(path)) for path in names if path in broken]
+        if some:
+            said = f"{len(some)} {part} images do not decode, {what}: {first_few(some)}"
+            print(said, file=sys.stderr)
+    return broken
 
 
 def _refuse(broken: dict[str, str]) -> None:
@@ -158,6 +161,5 @@ def _refuse(broken: dict[str, str]) -> None:
         everything = f" (all of them in {shown(listing)})"
     raise FoldwiseError(
         f"{len(names)} images do not decode: {first_few(names, 20)}{everything}; restore them, "
-        "or delete them and use images.missing=drop; broken test images alone can get "
-        "the class prior with images.broken=prior"
+        "or go on without them: images.broken=prior gives them the class prior, and trains on none"
     )

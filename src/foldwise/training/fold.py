@@ -178,7 +178,8 @@ def _write_predictions(
 ) -> None:
     """oof.parquet and test.parquet; rows without a prediction get the ``prior``."""
     config, held_rows = job.config, np.flatnonzero(job.split.fold == fold)
-    known = [("oof", _known(job, fold, held_rows), np.arange(len(oof)), oof)]
+    places = shortened(config, np.flatnonzero(job.usable[held_rows]))
+    known = [("oof", _known(job, fold, held_rows), places, oof)]
     if test is not None and job.data.test is not None:
         rows = shortened(config, job.test_rows)
         known.append(("test", job.data.test[["id"]], rows, test))

@@ -39,8 +39,9 @@ class Job:
     device: torch.device
     mended: TrainingTargets  # what is trained on: targets after corrections, and which rows
     images: Images  # of the train rows
+    usable: np.ndarray  # bool (train rows,): with an image that decodes; others get the class prior
     test_images: Images | None
-    test_rows: np.ndarray  # int64: the test rows with a usable image; others get the class prior
+    test_rows: np.ndarray  # int64: the usable ones among the test rows
     pipeline: Pipeline | None = None  # what augments on the CPU
     budget: Budget | None = None  # the time of `train.hours`
     ranks: Ranks = ALONE  # the processes that train together
@@ -70,11 +71,12 @@ def fold_rows(job: Job, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """int64, sorted: the rows that a fold trains on, watches and is scored on.
 
     It trains on what the other folds have, without dropped rows, or on a fraction of it, and
-    without those that are watched, if anything watches. Raises FoldwiseError where nothing is left.
+    without those that are watched, if anything watches. Rows without a usable image are in none.
+    Raises FoldwiseError where nothing is left.
     """
     config = job.config
-    rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept)
-    held_rows = np.flatnonzero(job.split.fold == fold)
+    rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept & job.usable)
+    held_rows = np.flatnonzero((job.split.fold == fold) & job.usable)
     if not len(rows):
         raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
     if config.data.fraction < 1:

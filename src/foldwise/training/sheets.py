@@ -87,7 +87,8 @@ def _example(config: Config, data: CompetitionData) -> Example:
     images = open_images(files, look, place, threads(config.images.workers), resident_gb=0)
     job = Job(
         config, Run(config.run), data, split, device, mended,
-        images=images, test_images=None, test_rows=np.arange(0), pipeline=pipeline,
+        images=images, usable=np.ones(len(files), bool),
+        test_images=None, test_rows=np.arange(0), pipeline=pipeline,
     )  # fmt: skip
     _, normalize = network_of(config, device, first_weights=False)
     material = material_of(job, fold, fold_rows(job, fold)[0], normalize)

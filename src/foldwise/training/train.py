@@ -112,7 +112,8 @@ def _prepared(config: Config, ranks: Ranks, labelling: Labelling | None) -> Prep
         sources = open_sources(config, data, place, device, pool)
         job = Job(
             config, run, data, split, device, mended,
-            images=sources.train, test_images=sources.test, test_rows=sources.usable,
+            images=sources.train, usable=sources.train_usable,
+            test_images=sources.test, test_rows=sources.test_rows,
             pipeline=pipeline, budget=budget_of(config, len(waiting)), ranks=ranks,
             pool=sources.pool, pseudo={k: labels for k, labels in pseudo.items() if labels},
         )  # fmt: skip
