@@ -44,8 +44,6 @@ def check_model(settings: Model) -> None:
     if not timm.is_model(settings.name.split(".")[0]):
         hint = nearest(settings.name, timm.list_models())
         raise UsageError(f"model.name={settings.name} is no model of timm's or ours{hint}")
-    if settings.pretrained and settings.weights:
-        raise UsageError("model.pretrained and model.weights both give the first weights: keep one")
 
 
 def build_model(settings: Model, classes: int, size: int, first_weights: bool = True) -> BuiltModel:
@@ -57,7 +55,7 @@ def build_model(settings: Model, classes: int, size: int, first_weights: bool = 
     that cannot be had.
     """
     check_model(settings)
-    pretrained = settings.pretrained and first_weights
+    pretrained = settings.pretrained and first_weights and not settings.weights
     network = _create(settings, classes, size, pretrained)
     if settings.stem == "small":
         small_stem(network, keep_weights=pretrained)

@@ -44,6 +44,8 @@ def decide(config: Config, data: CompetitionData, split: FrozenFolds, device: to
     decide_look(config, data)
     if config.model.name == "auto":
         config.model.name = automatic_model(config.images.size)
+    if config.model.weights:
+        config.model.pretrained = False  # the recipe may say true: a file takes its place
     if config.data.weights:
         config.data.weights_digest = check_weights_digest(config, data)
     if config.train.precision == "auto":

@@ -36,6 +36,7 @@ from foldwise.training.start import check_start
 from foldwise.training.teacher import check_teacher
 from foldwise.training.trial import decide_batch_size, decide_compile
 
+TOO_FAST = 2e-3  # learning rate of AdamW at which pretrained weights are lost
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
 
@@ -173,6 +174,11 @@ def _announcement(
         f"{config.run}: {config.model.name} at {config.images.size} pixels, "
         f"{config.train.precision} on {device.type}, folds {', '.join(map(str, folds))}"
     )
+    if config.optimizer.lr >= TOO_FAST and _starts_trained(config):
+        lines.append(
+            f"optimizer.lr={config.optimizer.lr:g} may undo what the first weights know: "
+            "config=finetune has rates for them"
+        )
     if config.distill.run:
         lines.append(f"taught by {config.distill.run}, fold by fold")
     if config.pseudo.run:
@@ -183,6 +189,13 @@ def _announcement(
     elif asked:
         lines.append(f"augmentation: {', '.join(asked)} on the CPU, the rest on the device")
     return lines
+
+
+def _starts_trained(config: Config) -> bool:
+    """Whether a network for other labels is trained on, by an optimizer of AdamW's rates."""
+    model, name = config.model, config.optimizer.name
+    other = model.pretrained or (model.weights and not Run(model.weights).config_file.is_file())
+    return bool(other) and "adam" in name
 
 
 def software() -> dict[str, str]:
