@@ -39,7 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("FOLDWISE_HOME", str(home))
         words = ("competition=pets", "folds.k=2", *QUICK)
         assert cli.main([*words, "run=a"]) == 0
-        assert cli.main([*words, "run=b", "seed=1", "images.size=8", "tta=flip"]) == 0
+        seen = ("images.size=8", "images.crop_pct=0.8")
+        assert cli.main([*words, "run=b", "seed=1", *seen, "tta=flip"]) == 0
         assert cli.main(["predict", "run=a", "tta=flip"]) == 0
         shutil.copytree(home / "oof" / "a", home / "oof" / "c")
         for name, said in BLENDS.items():

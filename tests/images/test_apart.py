@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from foldwise.compose import compose
-from foldwise.config import Augment
+from foldwise.config import Augment, Images
 from foldwise.images.apart import SETTINGS, parts_of
 from foldwise.images.augment import augment
 from foldwise.images.pipeline import Pipeline, pipeline_of
@@ -52,8 +52,8 @@ def test_transforms_of_a_pipeline() -> None:
     assert (one.name, one.detail) == ("OneOf", "transforms=Blur, ToGray")
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     for row in range(5):
-        always = Pipeline(flip.settings, 16, 3, 1)(image, (0, 0, 0, row))
+        always = Pipeline(flip.settings, Images(size=16), 3, 1)(image, (0, 0, 0, row))
         assert np.array_equal(always, image[:, ::-1])
     assert crop.after is not None and len(crop.after.pipeline) == 2  # a crop of what Resize makes
-    assert pipeline_of(crop.after, 16, 3, 1) is not None
+    assert pipeline_of(crop.after, Images(size=16), 3, 1) is not None
     assert jpeg.settings.jpeg == 1 and not jpeg.settings.pipeline

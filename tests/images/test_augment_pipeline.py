@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from foldwise.compose import compose, recipe_hash
-from foldwise.config import PRESETS, Augment
+from foldwise.config import PRESETS, Augment, Images
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.images.albumentation import transform
 from foldwise.images.load import ResidentImages
@@ -57,7 +57,7 @@ LIVELY: list[Any] = [
 )
 def test_what_albumentations_would_ignore_is_refused(spec: Any, line: str) -> None:
     with pytest.raises(UsageError, match=line) as error:
-        pipeline_of(Augment(pipeline=[spec]), 20, 3, 1)
+        pipeline_of(Augment(pipeline=[spec]), Images(size=20), 3, 1)
     assert "\n" not in str(error.value)
     assert "pydantic" not in str(error.value)
 
@@ -73,10 +73,10 @@ def test_what_only_the_processor_can_is_refused_on_the_device() -> None:
     for settings in ({"jpeg": 0.5}, {"clahe": 0.5}, {"randaugment": 2}, {"pipeline": ["CLAHE"]}):
         (name,) = settings
         with pytest.raises(UsageError, match=f"augment.{name}=.* works on the CPU only"):
-            pipeline_of(Augment(on="device", **settings), 20, 3, 1)  # type: ignore[arg-type]
-        assert pipeline_of(Augment(**settings), 20, 3, 1)  # type: ignore[arg-type]
-    assert pipeline_of(Augment(**PRESETS["heavy"]), 20, 3, 1) is None
-    assert pipeline_of(Augment(on="cpu"), 20, 3, 1)
+            pipeline_of(Augment(on="device", **settings), Images(size=20), 3, 1)  # type: ignore[arg-type]
+        assert pipeline_of(Augment(**settings), Images(size=20), 3, 1)  # type: ignore[arg-type]
+    assert pipeline_of(Augment(**PRESETS["heavy"]), Images(size=20), 3, 1) is None
+    assert pipeline_of(Augment(on="cpu"), Images(size=20), 3, 1)
 
 
 SETTINGS: list[Any] = [
@@ -89,7 +89,7 @@ SETTINGS: list[Any] = [
 @pytest.mark.parametrize("channels", [1, 2, 3, 6])
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: " ".join(s)[:20])
 def test_every_setting_works_on_every_kind_of_image(settings: Any, channels: int) -> None:
-    pipeline = pipeline_of(Augment(**settings), 48, channels, 1)
+    pipeline = pipeline_of(Augment(**settings), Images(size=48), channels, 1)
     assert pipeline
     image = np.random.default_rng(0).integers(60, 200, (48, 48, channels)).astype(np.uint8)
     with warnings.catch_warnings():
@@ -104,7 +104,7 @@ def test_every_setting_works_on_every_kind_of_image(settings: Any, channels: int
 
 def test_stacked_images_are_augmented_alike() -> None:
     one = IMAGES[0].numpy()
-    pipeline = Pipeline(Augment(pipeline=LIVELY[:2]), 20, 6, 1)
+    pipeline = Pipeline(Augment(pipeline=LIVELY[:2]), Images(size=20), 6, 1)
     result = pipeline(np.concatenate([one, one], axis=2), (0, 0, 0, 0))
     assert np.array_equal(result[:, :, :3], result[:, :, 3:])
     assert not np.array_equal(result[:, :, :3], one)
@@ -112,7 +112,7 @@ def test_stacked_images_are_augmented_alike() -> None:
 
 def augmented(key: tuple[int, int, int], workers: int, size: int = 5) -> torch.Tensor:
     parts = np.array_split(np.random.default_rng(1).permutation(24), -(-24 // size))
-    pipeline = Pipeline(Augment(pipeline=LIVELY), 20, 3, workers)
+    pipeline = Pipeline(Augment(pipeline=LIVELY), Images(size=20), 3, workers)
     batches = pipeline.batches(ResidentImages(IMAGES).batches(parts), parts, key, CPU)
     return torch.cat(list(batches))[np.argsort(np.concatenate(parts))]
 
@@ -127,13 +127,16 @@ def test_threads_and_batches_change_nothing() -> None:
 
 def test_nothing_repeats_over_seeds_folds_epochs_and_rows() -> None:
     """One image in every place: whoever shared its random numbers would show the same picture."""
-    image, pipeline = IMAGES[0].numpy(), Pipeline(Augment(pipeline=LIVELY[1:2]), 20, 3, 1)
+    image, pipeline = (
+        IMAGES[0].numpy(),
+        Pipeline(Augment(pipeline=LIVELY[1:2]), Images(size=20), 3, 1),
+    )
     keys = [(s, f, e, r) for s in range(3) for f in range(3) for e in range(3) for r in range(10)]
     assert len({pipeline(image, key).tobytes() for key in keys}) == len(keys)
 
 
 def test_the_global_generators_are_left_alone_and_decide_nothing() -> None:
-    pipeline, image = Pipeline(Augment(pipeline=LIVELY), 20, 3, 1), IMAGES[0].numpy()
+    pipeline, image = Pipeline(Augment(pipeline=LIVELY), Images(size=20), 3, 1), IMAGES[0].numpy()
     results = []
     for seed in (1, 2):
         np.random.seed(seed)
@@ -145,7 +148,9 @@ def test_the_global_generators_are_left_alone_and_decide_nothing() -> None:
 
 
 def test_a_size_that_changes_is_changed_back() -> None:
-    crop = Pipeline(Augment(pipeline=[{"CenterCrop": {"height": 10, "width": 10}}]), 20, 3, 1)
+    crop = Pipeline(
+        Augment(pipeline=[{"CenterCrop": {"height": 10, "width": 10}}]), Images(size=20), 3, 1
+    )
     assert crop(IMAGES[0].numpy(), (0, 0, 0, 0)).shape == (20, 20, 3)
 
 
@@ -236,7 +241,7 @@ def test_the_guides_pipeline_works(tmp_path: Path) -> None:
     recipe.write_text(re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)[0])
     config = compose([f"config={recipe}"])
     assert len(config.augment.pipeline) == 12
-    pipeline = pipeline_of(config.augment, 224, 3, 1)
+    pipeline = pipeline_of(config.augment, Images(size=224), 3, 1)
     assert pipeline
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     assert pipeline(image, (0, 0, 0, 0)).shape == image.shape

@@ -14,9 +14,11 @@ from helpers import QUICK, Ended
 COMMAND = ("competition=pets", "run=r")
 SURGERY = ("model.name=test_resnet", "model.stem=small", "model.head=mlp", "model.pool=gem",
            "model.drop_rate=0.1", "train.batch_size=16", "train.epochs=1")  # fmt: skip
+PARTS = ("images.size=10", "images.crop_pct=0.8", "images.decode_size=16")
 CASES = {
     "classes": (*QUICK, "tta=flip"),
     "surgery": (*SURGERY, "model.in_chans=1", "tta=plain,zoom:1.2", "tta.space=logit"),
+    "parts": (*QUICK, *PARTS, "augment.crop=0.5", "tta=hflip,zoom:0.8"),
     "last weights": (*QUICK, "train.ema=0", "train.precision=fp32", "train.channels_last=false"),
     "grades": (*QUICK, "competition.task=ordinal", "competition.classes=[cat, dog, owl]"),
     "labels": (*QUICK, "competition.task=multilabel", "tta=multiscale"),

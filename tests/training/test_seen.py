@@ -32,7 +32,7 @@ def test_the_batches_that_are_shown_are_those_of_the_training() -> None:
     state, normalize = beginning(config, 1, 3, device)
     material = Material(
         1, np.arange(24), ResidentImages(images), torch.arange(24) % 3, normalize, device,
-        pipeline_of(config.augment, 16, 3, 2),
+        pipeline_of(config.augment, config.images, 3, 2),
     )  # fmt: skip
     trained: list[torch.Tensor] = []
     network = state.network

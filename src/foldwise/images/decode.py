@@ -144,6 +144,9 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     if not height or image.shape[:2] == (height, width):
         return image
+    if image.shape[2] > 4:  # more than OpenCV averages at once
+        groups = [np.ascontiguousarray(image[:, :, n : n + 3]) for n in range(0, image.shape[2], 3)]
+        return np.concatenate([resized(group, height, width) for group in groups], axis=2)
     least, most = sorted((image.shape[0] / height, image.shape[1] / width))
     way = cv2.INTER_AREA if least > 1 and most > LITTLE else cv2.INTER_LINEAR
     result = cv2.resize(image, (width, height), interpolation=way)

@@ -237,18 +237,25 @@ def _perspective(settings: Augment, batch: int, on: torch.device) -> Tensor:
     return tilt + torch.eye(3, device=on)
 
 
-def _crop(settings: Augment, batch: int, on: torch.device) -> Tensor:
+def draw_crop(settings: Augment, batch: int, on: torch.device) -> Tensor:
     """A part of random area and shape anywhere in the image, as of a random resized crop.
 
-    (Szegedy et al., "Going Deeper with Convolutions", 2015.) A side that would be longer than the
-    image's is as long.
+    float32 (4, batch): its width and height, and how far its centre lies to the right of and below
+    the image's. (Szegedy et al., "Going Deeper with Convolutions", 2015.) A side that would be
+    longer than the image's is as long.
     """
     area, ratio = _uniform(settings.crop, 1.0, batch, on), math.log(settings.crop_ratio)
     longer = _uniform(-ratio / 2, ratio / 2, batch, on).exp()
     x, y = (area.sqrt() * longer).clamp(max=1), (area.sqrt() / longer).clamp(max=1)
-    crop = _diagonal(x, y)
     room = torch.stack([1 - x, 1 - y], dim=1)
-    crop[:, :2, 2] = (2 * torch.rand(batch, 2, device=on) - 1) * room
+    places = (2 * torch.rand(batch, 2, device=on) - 1) * room
+    return torch.stack([x, y, *places.unbind(1)])
+
+
+def _crop(settings: Augment, batch: int, on: torch.device) -> Tensor:
+    x, y, right, down = draw_crop(settings, batch, on)
+    crop = _diagonal(x, y)
+    crop[:, 0, 2], crop[:, 1, 2] = right, down
     return crop
 
 

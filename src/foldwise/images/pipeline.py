@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from foldwise.config import Augment
+from foldwise.config import Augment, Images
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.images import albumentation
+from foldwise.images.decode import resized
 from foldwise.images.load import AHEAD, to_device
+from foldwise.images.window import decode_side
 
 NEEDS_CPU = ("pipeline", "jpeg", "clahe", "randaugment")  # settings that no tensor can do
 TRIALS = 4  # images that a pipeline is tried on before it is trained with
@@ -30,8 +31,10 @@ def asked_of_cpu(settings: Augment) -> list[str]:
     return [name for name in NEEDS_CPU if getattr(settings, name)]
 
 
-def pipeline_of(settings: Augment, size: int, channels: int, workers: int) -> "Pipeline | None":
-    """What happens on the CPU to images of (size, size, channels); None where nothing does.
+def pipeline_of(
+    settings: Augment, images: Images, channels: int, workers: int
+) -> "Pipeline | None":
+    """What happens on the CPU to images as they are decoded; None where nothing does.
 
     Raises UsageError for `augment.on=device` with what only the CPU can, for an unknown transform
     or argument, and for a pipeline that does not run or makes no uint8 images.
@@ -44,30 +47,40 @@ def pipeline_of(settings: Augment, size: int, channels: int, workers: int) -> "P
         )
     if not asked and settings.on != "cpu":
         return None
-    pipeline = Pipeline(settings, size, channels, workers)
-    trial = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
-    for row in range(TRIALS):
-        try:
-            pipeline(trial, (0, 0, 0, row))
-        except FoldwiseError as error:
-            raise UsageError(str(error)) from error
+    pipeline = Pipeline(settings, images, channels, workers)
+    side = decode_side(images)
+    trial = np.random.default_rng(0).integers(0, 256, (side, side, channels), np.uint8)
+    try:
+        shapes = {pipeline.made(trial, (0, 0, 0, row)).shape[:2] for row in range(TRIALS)}
+    except FoldwiseError as error:
+        raise UsageError(str(error)) from error
+    if shapes != {(side, side)}:
+        pipeline.side = images.size
     return pipeline
 
 
 class Pipeline:
-    """Transforms for images of (size, size, channels); its own copy for every thread."""
+    """Transforms for images as they are decoded; its own copy for every thread.
 
-    def __init__(self, settings: Augment, size: int, channels: int, workers: int) -> None:
-        self.size, self.workers = size, workers
+    ``side``: of what comes out: as decoded, or, where transforms crop, what the network sees.
+    """
+
+    def __init__(self, settings: Augment, images: Images, channels: int, workers: int) -> None:
+        self.side, self.workers = decode_side(images), workers
         # Several stacked images are given to the transforms one after the other, with the same
         # random numbers: most of them know RGB and gray alone.
         step = 3 if channels % 3 == 0 else 1
         self.groups = [slice(n, n + step) for n in range(0, channels, step)]
-        self.make: Callable[[], Any] = lambda: albumentation.compose(settings, size, step)
+        self.make: Callable[[], Any] = lambda: albumentation.compose(settings, images.size, step)
         self.local = threading.local()
 
     def __call__(self, image: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-        """uint8 (size, size, channels), augmented; ``key`` decides. Raises FoldwiseError."""
+        """uint8 (side, side, channels), augmented; ``key`` decides. Raises FoldwiseError."""
+        result = self.made(image, key)
+        return resized(result, self.side, self.side)
+
+    def made(self, image: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+        """The same, of whatever size the transforms make."""
         if not hasattr(self.local, "compose"):
             self.local.compose = self.make()
         parts = [self._one(np.ascontiguousarray(image[:, :, g]), key) for g in self.groups]
@@ -82,7 +95,7 @@ class Pipeline:
         except Exception as error:  # whatever a transform thinks fit to raise
             reason = (str(error).splitlines() or [""])[0]
             raise FoldwiseError(
-                f"augment.pipeline does not work on images of {self.size} pixels: "
+                f"augment.pipeline does not work on images of {len(image)} pixels: "
                 f"{type(error).__name__}: {reason}; mend it, or change images.size"
             ) from error
         if not isinstance(result, np.ndarray) or result.dtype != np.uint8:
@@ -91,11 +104,7 @@ class Pipeline:
                 f"augment.pipeline makes {kind}, not uint8 images: leave out Normalize, ToFloat "
                 "and ToTensorV2; the model's own normalisation comes after it"
             )
-        if result.shape[:2] != (self.size, self.size):
-            smaller = min(result.shape[:2]) > self.size
-            way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-            result = cv2.resize(result, (self.size, self.size), interpolation=way)
-        return result.reshape(image.shape)
+        return result.reshape(*result.shape[:2], image.shape[2])
 
     def batches(
         self,
@@ -122,7 +131,8 @@ class Pipeline:
     ) -> Iterator[Tensor]:
         with ThreadPoolExecutor(self.workers) as pool:
             for batch, numbers in zip(batches, rows, strict=True):
-                result = torch.empty(batch.shape, dtype=torch.uint8, pin_memory=pinned)
+                shape = (len(batch), self.side, self.side, batch.shape[3])
+                result = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
                 source, target = batch.numpy(), result.numpy()
 
                 def piece(

@@ -8,10 +8,9 @@ import torch
 
 from foldwise.containers import JOINED
 from foldwise.errors import FoldwiseError
-from foldwise.images.pack import Look
 from foldwise.images.thumbs import thumb
 from foldwise.models.outputs import outputs
-from foldwise.prediction.fold_model import device_of, load_fold
+from foldwise.prediction.fold_model import device_of, load_fold, look_of
 from foldwise.prediction.gradcam import grad_cam
 from foldwise.runs import Run
 
@@ -28,14 +27,14 @@ def attention(run: Run, asked: Sequence[tuple[str, int, int]], side: int) -> lis
     """
     config = run.config()
     device = device_of(config)
-    look = Look(config.images.size, config.model.in_chans, config.images.clahe)
+    look = look_of(config)
     width = outputs(config.loss.name, len(config.competition.classes))
     shown: dict[int, np.ndarray] = {}
     for fold in sorted({fold for _, fold, _ in asked}):
         here = [n for n, (_, own, _) in enumerate(asked) if own == fold]
         model, _ = load_fold(run, fold, device)
         batch = np.stack([look.decode(asked[n][0]) for n in here])
-        pixels = model.normalize(torch.from_numpy(batch).to(device))
+        pixels = model.pixels(torch.from_numpy(batch).to(device))
         # In ordinal there is an output for each step up: that to the class, to the first the first.
         steps = len(config.competition.classes) - width
         chosen = [max(asked[n][2] - steps, 0) for n in here]
@@ -46,8 +45,14 @@ def attention(run: Run, asked: Sequence[tuple[str, int, int]], side: int) -> lis
                 f"no Grad-CAM of model.name={config.model.name}: {error}"
             ) from error
         for n, heat in zip(here, maps, strict=True):
-            shown[n] = lit(asked[n][0], heat, side)
+            shown[n] = lit(asked[n][0], _widened(heat, config.images.crop_pct), side)
     return [shown[n] for n in range(len(asked))]
+
+
+def _widened(heat: np.ndarray, share: float) -> np.ndarray:
+    """A map of the middle of an image as one of the whole image, of which it is a ``share``."""
+    rest = [round(side * (1 / share - 1) / 2) for side in heat.shape]
+    return np.pad(heat, [(n, n) for n in rest])
 
 
 def lit(file: str, heat: np.ndarray, side: int) -> np.ndarray:

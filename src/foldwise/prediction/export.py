@@ -11,11 +11,12 @@ from torch import Tensor
 from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.metrics import thresholds
-from foldwise.config import Config
+from foldwise.config import Config, Images
 from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown, write_bytes, write_json
 from foldwise.images.decode import LITTLE, UnreadableImage
-from foldwise.prediction.files import look_of
+from foldwise.images.window import decode_side
+from foldwise.prediction.files import look_of_files
 from foldwise.prediction.fold_model import FoldModel, load_fold
 from foldwise.prediction.graph import (
     INPUT,
@@ -96,7 +97,7 @@ def _wanted(run: Run, folds: str, k: int) -> list[int]:
 
 def _images(config: Config, model: FoldModel) -> tuple[Tensor, str]:
     """Normalised images to compare on, and what they are: the competition's, or noise."""
-    look, names = look_of(config), list[str]()
+    look, names = look_of_files(config), list[str]()
     pixels: list[np.ndarray] = []
     try:
         config.images.missing = "drop"
@@ -115,14 +116,14 @@ def _images(config: Config, model: FoldModel) -> tuple[Tensor, str]:
         pixels = list(random.integers(0, 256, shape).astype(np.uint8))
         of = "noise (the competition's images are not here)"
     batch = torch.from_numpy(np.stack(pixels))
-    return model.normalize(batch).contiguous(), of
+    return model.pixels(batch).contiguous(), of
 
 
 def described(
     run: Run, config: Config, model: FoldModel, files: dict[str, float]
 ) -> dict[str, Any]:
     """What preprocessing.json says: all that is needed to use the graphs without foldwise."""
-    look, settings = look_of(config), config.competition
+    look, settings = look_of_files(config), config.competition
     kind = "values" if settings.task == "regression" else "probabilities"
     return {
         "run": run.name,
@@ -133,7 +134,7 @@ def described(
             "name": INPUT,
             "dtype": "float32",
             "layout": "NCHW",
-            "shape": ["any", look.channels, look.size, look.size],
+            "shape": ["any", look.channels, config.images.size, config.images.size],
         },
         "output": {
             "name": OUTPUT,
@@ -148,9 +149,10 @@ def described(
             f"where both sides shrink and one of them by more than {LITTLE}, else INTER_LINEAR "
             "(large JPEGs are decoded at a half, a quarter or an eighth first)",
             *([f"CLAHE of lightness, clip limit {look.clahe:g}, 8 x 8 tiles"] * bool(look.clahe)),
+            *_cropping(config.images),
             "(pixel / 255 - mean) / std, by channel",
         ],
-        "size": look.size,
+        "size": config.images.size,
         "channels": "RGB" if look.channels == 3 else "gray",
         **_normalisation(model),
         "task": settings.task,
@@ -159,6 +161,13 @@ def described(
         "thresholds": _thresholds(config),
         "views": {"in the graph": "one, the image as it is", "the run's own": config.tta.views},
     }
+
+
+def _cropping(images: Images) -> list[str]:
+    side, size = decode_side(images), images.size
+    part = round(side * images.crop_pct)
+    cut = [f"take the middle {part} x {part} pixels"] if part < side else []
+    return cut + ([f"resize that to {size} x {size}, in the same way"] if part != size else [])
 
 
 def _normalisation(model: FoldModel) -> dict[str, Sequence[float]]:

@@ -14,7 +14,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.images.decode import UnreadableImage, threads
 from foldwise.images.load import ResidentImages
 from foldwise.images.pack import Look
-from foldwise.prediction.fold_model import FoldModel, load_fold
+from foldwise.prediction.fold_model import FoldModel, load_fold, look_of
 from foldwise.prediction.tta import views_of
 from foldwise.runs import Run
 
@@ -89,7 +89,7 @@ def _decoded(
     return Part(start, len(names), pixels, dict(sorted(broken.items())))
 
 
-def look_of(config: Config) -> Look:
+def look_of_files(config: Config) -> Look:
     """What a run's networks see of a file.
 
     Raises FoldwiseError where a row has several images: a file alone is none.
@@ -99,7 +99,7 @@ def look_of(config: Config) -> Look:
             f"{config.run} was trained on rows of several images ({config.model.in_chans} "
             "channels), and files are one image each: put them into the competition's test set"
         )
-    return Look(config.images.size, config.model.in_chans, config.images.clahe)
+    return look_of(config)
 
 
 def networks_of(run: Run, folds: Sequence[int], device: torch.device) -> list[FoldModel]:
@@ -115,7 +115,7 @@ def networks_of(run: Run, folds: Sequence[int], device: torch.device) -> list[Fo
 
 def predicted(model: FoldModel, part: Part, views: str) -> np.ndarray:
     """float32 (usable images of the part, classes)."""
-    pixels = part.pixels[look_of(model.config)]
+    pixels = part.pixels[look_of_files(model.config)]
     images = ResidentImages(torch.from_numpy(pixels).to(model.device))
     if not len(part.usable):
         return np.empty((0, len(model.config.competition.classes)), np.float32)
@@ -133,7 +133,7 @@ def stream(models: Sequence[FoldModel], files: Sequence[str], views: str = "") -
     first = models[0]
     step = batch_of(first.config, views)
     workers = threads(first.config.images.workers)
-    looks = [look_of(model.config) for model in models]
+    looks = [look_of_files(model.config) for model in models]
     numbers = (len(models) + 1) * len(first.config.competition.classes)
     # Where the processor itself computes, decoding beside it gains nothing (see images.load).
     return parts(files, looks, numbers, step, workers, ahead=first.device.type != "cpu")

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foldwise import compose
 from foldwise.config import Config
@@ -16,6 +16,8 @@ from foldwise.errors import FoldwiseError, UsageError, first_few
 from foldwise.files import shown
 from foldwise.images.augment import Normalize
 from foldwise.images.load import Images
+from foldwise.images.pack import Look
+from foldwise.images.window import decode_side, middle
 from foldwise.models.build import BuiltModel, build_model, place
 from foldwise.models.outputs import keep_scale, outputs, reader
 from foldwise.prediction.predict import predict
@@ -28,13 +30,17 @@ from foldwise.runs import Run
 class FoldModel:
     """A network on its device; ``config`` is resolved. Call it to predict.
 
-    ``network`` takes what ``normalize`` makes of uint8 images.
+    ``network`` takes what ``pixels`` makes of uint8 images.
     """
 
     config: Config
     network: nn.Module
     normalize: Normalize
     device: torch.device
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """What the network takes of uint8 images as they are decoded: their middle, normalised."""
+        return self.normalize(middle(images, self.config.images))
 
     def __call__(
         self,
@@ -53,13 +59,18 @@ class FoldModel:
             images,
             rows,
             batch_size=2 * config.train.batch_size,
-            prepare=self.normalize,
+            prepare=self.pixels,
             autocast=partial(autocast, self.device, config.train.precision),
             read=reader(config.loss.name, config.competition.task, self.network),
             views=list(views_of(views or config.tta.views, config.images.size).values()),
             space=config.tta.space,
             advance=advance,
         )
+
+
+def look_of(config: Config) -> Look:
+    """What a run's networks are shown of a row's file: decoded, and not yet cropped."""
+    return Look(decode_side(config.images), config.model.in_chans, config.images.clahe)
 
 
 def network_of(

@@ -15,8 +15,8 @@ from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
 from foldwise.images.decode import find_broken, threads
 from foldwise.images.load import open_images
-from foldwise.images.pack import WORTH, Look, open_pack, room_for
-from foldwise.prediction.fold_model import device_of, load_fold
+from foldwise.images.pack import WORTH, open_pack, room_for
+from foldwise.prediction.fold_model import device_of, load_fold, look_of
 from foldwise.provenance import prediction_columns
 from foldwise.runs import Run
 
@@ -49,7 +49,7 @@ def predict_pool(
     config, files = run.config(), [str(folder / name) for name in names]
     device = device_of(config)
     prepare(config.train, device)
-    look = Look(config.images.size, config.model.in_chans, config.images.clahe)
+    look = look_of(config)
     workers, size = threads(config.images.workers), len(files) * look.bytes
     pack = None
     if size >= WORTH and config.images.pack == "auto" and room_for(packs, size):

@@ -15,6 +15,7 @@ from foldwise.files import home, shown, write_text
 from foldwise.images.decode import find_broken, native_channels, native_size, threads
 from foldwise.images.load import Images, open_images
 from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
+from foldwise.prediction.fold_model import look_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def decide_look(config: Config, data: CompetitionData) -> Look:
         config.model.in_chans = native_channels(names)
     if not config.images.size:
         config.images.size = native_size(names)
-    return Look(config.images.size, config.model.in_chans, config.images.clahe)
+    return look_of(config)
 
 
 def make_packs(config: Config, data: CompetitionData) -> list[tuple[str, Pack, Path]]:

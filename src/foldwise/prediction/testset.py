@@ -16,8 +16,8 @@ from foldwise.device import automatic_precision, prepare
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.images.decode import find_broken, threads
 from foldwise.images.load import Images, open_images
-from foldwise.images.pack import Look, open_pack, room_for
-from foldwise.prediction.fold_model import device_of, load_fold
+from foldwise.images.pack import open_pack, room_for
+from foldwise.prediction.fold_model import device_of, load_fold, look_of
 from foldwise.provenance import prediction_columns
 from foldwise.runs import Run
 
@@ -76,7 +76,7 @@ def _opened(
     config: Config, files: list[str], place: Path, device: torch.device
 ) -> tuple[Images, np.ndarray]:
     """The images, and the rows (int64) of those that can be used."""
-    look = Look(config.images.size, config.model.in_chans, config.images.clahe)
+    look = look_of(config)
     workers = threads(config.images.workers)
     pack = None
     if room_for(place, len(files) * look.bytes):

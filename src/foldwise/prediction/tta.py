@@ -24,7 +24,7 @@ SETS = {
     "flip": ["plain", "hflip"],
     "flips": ["plain", "hflip", "vflip", "rot180"],
     "d4": D4,
-    "crop4": ["plain", "hflip", "zoom:1.143", "vflip"],  # 224 pixels out of 256
+    "crop4": ["plain", "hflip", "zoom:1.143", "vflip"],  # the middle 7 eighths
     "shift16": [f"shift:{step * y}:{step * x}" for step in (1, 2) for y, x in _MOORE],
     "multiscale": ["zoom:0.8", "plain", "zoom:1.2"],
 }

@@ -65,6 +65,12 @@ def refuse_unfit(config: Config) -> None:
             f"loss.name={config.loss.name} is no loss for a {settings.task} competition: "
             f"take {' or '.join(fit)}"
         )
+    seen, side = config.images.crop_pct, config.images.decode_size
+    if side and round(side * seen) < config.images.size:
+        raise UsageError(
+            f"images.decode_size={side} is too small for {config.images.size} pixels out of "
+            f"{seen:g} of the side: say {round(config.images.size / seen)} or more, or 0"
+        )
     check_schedule(config.schedule)
     watch.check_watching(config)
     check_tracker(config.train.tracker)
@@ -90,4 +96,4 @@ def pipeline_for(config: Config) -> Pipeline | None:
     if wrong:
         raise UsageError(f"augment.scales has {wrong[0]:g}: a zoom must be from 0.1 to 10")
     workers = threads(config.images.workers)
-    return pipeline_of(settings, config.images.size, config.model.in_chans, workers)
+    return pipeline_of(settings, config.images, config.model.in_chans, workers)

@@ -16,6 +16,7 @@ from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.images.augment import augment
 from foldwise.images.load import to_device
 from foldwise.images.mixing import mix, mix_weighted, mixes, soft_targets
+from foldwise.images.window import random_part
 from foldwise.models.outputs import kind_of
 from foldwise.training import watch
 from foldwise.training.budget import Clock, TimeUp
@@ -218,12 +219,13 @@ def prepared(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """What the network sees of uint8 images, what it is to say, and what that weighs.
 
-    Augmented, normalised, mixed.
+    Cropped, augmented, normalised, mixed.
 
     ``position``: the step, counted from the beginning of the training. The caller has seeded.
     """
     half = material.device.type == "cuda" and config.train.precision != "fp32"
-    images = augment(batch, config.augment, torch.float16 if half else torch.float32)
+    parts, settings = random_part(batch, config.images, config.augment)
+    images = augment(parts, settings, torch.float16 if half else torch.float32)
     pixels = material.normalize(images)
     chosen = to_device(torch.from_numpy(rows), material.device)
     targets = material.targets[chosen]

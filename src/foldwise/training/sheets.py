@@ -27,6 +27,7 @@ from foldwise.images.apart import Part, parts_of
 from foldwise.images.decode import threads
 from foldwise.images.load import ResidentImages, open_images
 from foldwise.images.pipeline import pipeline_of
+from foldwise.images.window import decode_side, middle
 from foldwise.prediction.fold_model import network_of
 from foldwise.prediction.sources import decide_look
 from foldwise.prediction.tta import PARTS, SETS, canonical, views_of
@@ -105,13 +106,16 @@ def labels(example: Example) -> bytes:
     said = [_said(example, example.material.targets[int(row)]) for row in rows]
     ids = job.data.train["id"].iloc[rows]
     tiles = [Tile(*one) for one in zip(images, said, ids, strict=True)]
-    note = f"{len(rows):,} of {job.mended.kept.sum():,}, decoded at {config.images.size} pixels"
+    side = decode_side(config.images)
+    note = f"{len(rows):,} of {job.mended.kept.sum():,}, decoded at {side} pixels"
     return _picture(example, "training images", note, [Strip(tiles)])
 
 
 def augmentation(example: Example) -> bytes:
     """One image under each setting alone, and under all of them together."""
-    config, image = example.job.config, example.image
+    config = example.job.config
+    image, other = (middle(one, config.images) for one in (example.image, example.other))
+    example = replace(example, image=image, other=other)
     settings = replace(config.augment, mixup=0.0, cutmix=0.0)
     untouched = Tile(image[0].cpu().numpy(), "as it is", _id(example, example.row))
     strips = [Strip([untouched, *(_alone(example, part) for part in parts_of(config.augment))])]
@@ -153,7 +157,7 @@ def views(example: Example) -> bytes:
     strips = []
     for name in sets:
         tiles = [
-            Tile(example.undone(normalize(view(image)))[0], key)
+            Tile(example.undone(normalize(middle(view(image), config.images)))[0], key)
             for key, view in views_of(name, size).items()
         ]
         strips.append(Strip(tiles, f"tta={name}"))
@@ -195,9 +199,12 @@ def _alone(example: Example, part: Part) -> Tile:
 def _drawn(example: Example, settings: Augment, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """``images`` as a batch of training with other settings: their numbers in it, and uint8."""
     config, material, count = example.job.config, example.material, len(images)
-    config = replace(config, augment=settings, train=replace(config.train, batch_size=count))
+    config = replace(
+        config, augment=settings, train=replace(config.train, batch_size=count),
+        images=replace(config.images, crop_pct=1.0, decode_size=0),  # these are cropped already
+    )  # fmt: skip
     workers = threads(config.images.workers)
-    pipeline = pipeline_of(settings, config.images.size, images.shape[3], workers)
+    pipeline = pipeline_of(settings, config.images, images.shape[3], workers)
     place = torch.device("cpu") if pipeline else example.job.device
     target = material.targets[example.row]
     copies = replace(

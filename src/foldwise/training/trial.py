@@ -19,6 +19,7 @@ import torch
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, out_of_memory
 from foldwise.images.load import ResidentImages
+from foldwise.images.window import decode_side
 from foldwise.training.fold import beginning
 from foldwise.training.loop import step
 from foldwise.training.material import Material
@@ -87,7 +88,8 @@ def _steps(config: Config, size: int, device: torch.device) -> Callable[[int], N
     config.train.batch_size, config.train.accumulate = size, 1
     config.model.weights = ""  # it learns nothing that is kept
     state, normalize = beginning(config, 0, 10**6, device)
-    shape = (size, config.images.size, config.images.size, config.model.in_chans)
+    side = decode_side(config.images)
+    shape = (size, side, side, config.model.in_chans)
     pixels = torch.randint(256, shape, dtype=torch.uint8, device=device)
     images, rows = ResidentImages(pixels), np.arange(size)
     material = Material(0, rows, images, _targets(config, size).to(device), normalize, device)
