@@ -113,11 +113,10 @@ def labels(example: Example) -> bytes:
 
 def augmentation(example: Example) -> bytes:
     """One image under each setting alone, and under all of them together."""
-    config = example.job.config
-    image, other = (middle(one, config.images) for one in (example.image, example.other))
-    example = replace(example, image=image, other=other)
+    config, image = example.job.config, example.image
     settings = replace(config.augment, mixup=0.0, cutmix=0.0)
-    untouched = Tile(image[0].cpu().numpy(), "as it is", _id(example, example.row))
+    cropped = middle(image, config.images)
+    untouched = Tile(cropped[0].cpu().numpy(), "as it is", _id(example, example.row))
     strips = [Strip([untouched, *(_alone(example, part) for part in parts_of(config.augment))])]
     if parts_of(settings):
         _, together = _drawn(example, settings, image.expand(2 * ACROSS, -1, -1, -1))
@@ -172,12 +171,13 @@ def _picture(example: Example, title: str, note: str, strips: list[Strip]) -> by
 
 def _alone(example: Example, part: Part) -> Tile:
     """One augmentation by itself: of some draws the one that changes the image most."""
-    image = example.image
+    seen, cuts = example.job.config.images, part.settings.pipeline or part.settings.crop < 1
+    image, other = (middle(one, seen) for one in (example.image, example.other))
     count = max(4, min(DRAWS, PIXELS // image.numel()) // 2 * 2)
-    images = image.expand(count, -1, -1, -1)
+    images = (example.image if cuts else image).expand(count, -1, -1, -1)
     mixing = part.settings.mixup or part.settings.cutmix
     if mixing:  # an image is mixed with the one before it in the batch
-        images = torch.cat([example.other, image]).repeat(count // 2, 1, 1, 1)
+        images = torch.cat([other, image]).repeat(count // 2, 1, 1, 1)
     tile = Tile(image[0].cpu().numpy(), part.name, "does not work alone")
     for settings in filter(None, (part.settings, part.after)):
         try:
@@ -199,10 +199,9 @@ def _alone(example: Example, part: Part) -> Tile:
 def _drawn(example: Example, settings: Augment, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """``images`` as a batch of training with other settings: their numbers in it, and uint8."""
     config, material, count = example.job.config, example.material, len(images)
-    config = replace(
-        config, augment=settings, train=replace(config.train, batch_size=count),
-        images=replace(config.images, crop_pct=1.0, decode_size=0),  # these are cropped already
-    )  # fmt: skip
+    config = replace(config, augment=settings, train=replace(config.train, batch_size=count))
+    if images.shape[1] == config.images.size:  # cropped already
+        config = replace(config, images=replace(config.images, crop_pct=1.0, decode_size=0))
     workers = threads(config.images.workers)
     pipeline = pipeline_of(settings, config.images, images.shape[3], workers)
     place = torch.device("cpu") if pipeline else example.job.device
