@@ -69,3 +69,38 @@ def test_views_are_averaged(space: str) -> None:
         expected = single.mean(0)
     np.testing.assert_allclose(look(*views), expected, atol=1e-5)
     np.testing.assert_allclose(look(*views, size=3), expected, atol=1e-5)  # one image at a time
+
+
+def test_where_memory_does_not_hold_a_batch_fewer_images_are_taken() -> None:
+    sizes: list[int] = []
+
+    class Narrow(torch.nn.Linear):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(pixels))
+            if len(pixels) > 6:
+                raise RuntimeError("CUDA out of memory")
+            return super().forward(pixels.flatten(1))
+
+    def predicted(size: int) -> np.ndarray:
+        torch.manual_seed(0)
+        network = Narrow(192, 3)
+        return predict(
+            network,
+            IMAGES,
+            np.arange(50),
+            size,
+            torch.Tensor.float,
+            contextlib.nullcontext,
+            softmax,
+        )
+
+    np.testing.assert_allclose(predicted(20), predicted(5), atol=1e-6)
+    assert sizes[:7] == [20, 10, 5, 5, 5, 5, 5] and max(sizes[1:]) == 10
+    sizes.clear()
+    views = [lambda images: images.repeat(7, 1, 1, 1)]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        predict(
+            Narrow(192, 3), IMAGES, np.arange(4), 4, torch.Tensor.float, contextlib.nullcontext,
+            softmax, views,
+        )  # fmt: skip
+    assert sizes == [28, 14, 7]

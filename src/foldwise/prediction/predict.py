@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from foldwise.errors import out_of_memory
 from foldwise.images.load import Images
 from foldwise.prediction.tta import SIMPLE, View
 
@@ -30,18 +31,23 @@ def predict(
     -> predictions (see `models.outputs.reader`). ``views`` of each image (see `prediction.tta`) go
     through the network in one batch; their predictions are averaged, or with the ``space`` logit
     their logits. ``advance`` is called with the number of images just predicted. The network is
-    left in the mode that it came in. Beside the result, only a few batches are in memory.
+    left in the mode that it came in. Beside the result, only a few batches are in memory; where
+    that does not hold one, fewer images are taken at a time from there on.
     """
+
+    def look(some: Tensor) -> Tensor:
+        seen = torch.cat([view(some) for view in views])
+        with autocast():
+            logits = network(prepare(seen)).float()
+        return _mean(read, logits, len(views), space)
+
     training = network.training
     network.eval()
     size = max(1, batch_size // len(views))
     parts = np.split(rows, range(size, len(rows), size)) if len(rows) else []
     out, start = None, 0
     for batch in images.batches(parts):
-        seen = torch.cat([view(batch) for view in views])
-        with autocast():
-            logits = network(prepare(seen)).float()
-        predictions = _mean(read, logits, len(views), space)
+        predictions, size = _by_parts(look, batch, size)
         if out is None:
             out = torch.empty((len(rows), predictions.shape[1]), device=predictions.device)
         out[start : start + len(batch)] = predictions
@@ -49,6 +55,23 @@ def predict(
         advance(len(batch))
     network.train(training)
     return np.empty((0, 0), np.float32) if out is None else out.cpu().numpy()
+
+
+def _by_parts(look: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> tuple[Tensor, int]:
+    """What ``look`` says of a batch, ``size`` images at a time, and how many memory did hold."""
+    found: list[Tensor] = []
+    place = 0
+    while place < len(batch):
+        part = batch[place : place + size]
+        try:
+            found.append(look(part))
+        except Exception as error:
+            if not out_of_memory(error) or len(part) == 1:
+                raise
+            size = (len(part) + 1) // 2
+            continue
+        place += len(part)
+    return found[0] if len(found) == 1 else torch.cat(found), size
 
 
 def _mean(read: Callable[[Tensor], Tensor], logits: Tensor, views: int, space: str) -> Tensor:
