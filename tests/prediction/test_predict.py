@@ -83,16 +83,8 @@ def test_where_memory_does_not_hold_a_batch_fewer_images_are_taken() -> None:
 
     def predicted(size: int) -> np.ndarray:
         torch.manual_seed(0)
-        network = Narrow(192, 3)
-        return predict(
-            network,
-            IMAGES,
-            np.arange(50),
-            size,
-            torch.Tensor.float,
-            contextlib.nullcontext,
-            softmax,
-        )
+        network, asis = Narrow(192, 3), torch.Tensor.float
+        return predict(network, IMAGES, np.arange(50), size, asis, contextlib.nullcontext, softmax)
 
     np.testing.assert_allclose(predicted(20), predicted(5), atol=1e-6)
     assert sizes[:7] == [20, 10, 5, 5, 5, 5, 5] and max(sizes[1:]) == 10
