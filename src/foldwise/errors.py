@@ -1,5 +1,6 @@
 """The three ways in which a command can end early, each with its exit code."""
 
+import sys
 from collections.abc import Iterable
 
 
@@ -37,6 +38,11 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
     found = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def pip_install(*packages: str) -> str:
+    """The command that installs packages where this Python looks for them."""
+    return f"{sys.executable} -m pip install {' '.join(packages)}"
 
 
 def out_of_memory(error: BaseException) -> bool:

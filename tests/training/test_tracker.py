@@ -1,5 +1,6 @@
 """`train.tracker`: the rows of metrics.csv, read back with each tracker's own reader."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,5 +48,5 @@ def test_one_that_is_not_installed(
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
     ended = foldwise(*COMMAND, "train.tracker=wandb")
     assert ended.code == 2
-    assert "pip install wandb" in ended.err
+    assert f"{sys.executable} -m pip install wandb" in ended.err
     assert not Run("tracked").folder.exists()

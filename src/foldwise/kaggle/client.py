@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, pip_install
 
 CONNECT, ANSWER = 10.0, 60.0  # seconds until connected, and for each piece of an answer
 PAUSES = (1.0, 4.0, 15.0)  # seconds before the second, third and fourth try
 LONGEST = 60.0  # seconds that a Retry-After is waited for
+CLIENT = ("'kaggle>=2.2.4,<2.3'", "six")
 HOW_TO = (
     "make a token on kaggle.com (Settings, API) and save it as ~/.kaggle/access_token, or set "
     "KAGGLE_API_TOKEN; a legacy kaggle.json in ~/.kaggle or KAGGLE_USERNAME and KAGGLE_KEY do too"
@@ -119,7 +120,7 @@ def connect() -> Kaggle:
             from kaggle.api.kaggle_api_extended import KaggleApi
     except ImportError as error:
         raise FoldwiseError(
-            f"the Kaggle client cannot be imported ({error}): pip install 'kaggle>=2.2.4,<2.3' six,"
+            f"the Kaggle client cannot be imported ({error}): {pip_install(*CLIENT)},"
             " or leave the active environment so that .venv is used"
         ) from error
     api = KaggleApi()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, pip_install
 from foldwise.models.onepixel import plain_convolutions
 from foldwise.models.outputs import reader
 from foldwise.prediction.fold_model import FoldModel
@@ -28,7 +28,7 @@ def refuse_without_onnx() -> None:
     if missing:
         raise FoldwiseError(
             f"export needs {' and '.join(missing)}, which this environment lacks: "
-            f"pip install {' '.join(missing)}"
+            f"{pip_install(*missing)}"
         )
 
 

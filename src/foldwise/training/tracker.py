@@ -6,7 +6,7 @@ from typing import Any
 
 from foldwise import compose
 from foldwise.config import Config
-from foldwise.errors import UsageError
+from foldwise.errors import UsageError, pip_install
 from foldwise.runs import Run
 
 Write = Callable[[dict[str, Any]], None]
@@ -21,7 +21,7 @@ def check_tracker(name: str) -> None:
         __import__(package)
     except ImportError as error:
         raise UsageError(
-            f"train.tracker={name} is not installed: pip install {name}, or leave it out"
+            f"train.tracker={name} is not installed: {pip_install(name)}, or leave it out"
         ) from error
 
 

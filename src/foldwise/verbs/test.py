@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from foldwise import interrupt
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, pip_install
 
 WORKERS = 8  # at most: each imports torch, and the longest tests bound the time anyway
 
@@ -15,7 +15,7 @@ def run(words: list[str]) -> int:
         import pytest
     except ImportError as error:
         raise FoldwiseError(
-            "pytest is not installed in the active environment: pip install pytest, "
+            f"pytest is not installed in the active environment: {pip_install('pytest')}, "
             "or leave that environment so that .venv is used"
         ) from error
     clone = Path(__file__).resolve().parents[3]
