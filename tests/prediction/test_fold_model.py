@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from foldwise.compose import recipe_hash, to_yaml
-from foldwise.errors import FoldwiseError
+from foldwise.config import Config
+from foldwise.errors import FoldwiseError, UsageError
 from foldwise.images.load import ResidentImages
-from foldwise.prediction.fold_model import FoldModel, load_fold
+from foldwise.prediction.fold_model import FoldModel, load_fold, network_of
 from foldwise.provenance import read_table
 from foldwise.runs import Run
 from helpers import QUICK, Ended
@@ -93,3 +94,21 @@ def test_a_run_of_a_machine_with_a_gpu_predicts_on_this_one(
     assert ended.code == 0, ended.err
     again, _ = read_table(run.table(0, "oof", "none"))
     np.testing.assert_allclose(again["prob_cat"], table["prob_cat"], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "scale"), [("std", [0.25], [4, 4, 4]), ("std", [0.5, 0.25, 1.0], [2, 4, 1])]
+)
+def test_normalisation_as_it_is_said(key: str, said: list[float], scale: list[float]) -> None:
+    config = Config()
+    config.model.name, config.model.in_chans, config.images.size = "convnet2", 3, 8
+    config.loss.name, config.competition.classes = "cross_entropy", ["a", "b"]
+    config.images.mean = [0.0]
+    setattr(config.images, key, said)
+    _, normalize = network_of(config, CPU)
+    pixels = normalize(torch.full((1, 8, 8, 3), 255, dtype=torch.uint8))
+    assert pixels[0, :, 0, 0].tolist() == pytest.approx(scale)
+    for wrong in ([1.0, 2.0], [float("nan")], [0.0]):
+        setattr(config.images, key, wrong)
+        with pytest.raises(UsageError, match=r"images\.std=\["):
+            network_of(config, CPU)

@@ -1,5 +1,6 @@
 """A fold's network with all that decides about its predictions: built, or loaded from its run."""
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,7 +85,25 @@ def network_of(
     width = outputs(config.loss.name, len(config.competition.classes))
     built = build_model(config.model, width, config.images.size, first_weights)
     place(built.network, device, config.train.channels_last)
-    return built, Normalize(built.mean, built.std, device, config.train.channels_last)
+    mean = _each(config.images.mean, built.mean, "mean")
+    std = _each(config.images.std, built.std, "std")
+    return built, Normalize(mean, std, device, config.train.channels_last)
+
+
+def _each(said: list[float], own: list[float], key: str) -> list[float]:
+    """A number a channel: what ``images.<key>`` says of each image of a row, or the model's."""
+    if not said:
+        return own
+    if (
+        len(own) % len(said)
+        or not all(map(math.isfinite, said))
+        or (key == "std" and min(said) <= 0)
+    ):
+        raise UsageError(
+            f"images.{key}={said}: say one number for each of {len(own)} channels, or one for all"
+            f"{', larger than 0' if key == 'std' else ''}; [] is the model's own"
+        )
+    return said * (len(own) // len(said))
 
 
 def device_of(config: Config) -> torch.device:
