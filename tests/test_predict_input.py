@@ -306,6 +306,13 @@ def test_evaluate_a_blend_on_folders_a_table_and_a_list(
         assert (scores["metric"], scores["score"]) == ("accuracy", pytest.approx(right))
         assert f"accuracy {right:.4f}" in (folder / "analysis.txt").read_text(encoding="utf-8")
         assert "ねこ" in ended.out and "OOF rows" not in ended.out
+        drawn = {path.stem for path in folder.glob("*.png")}
+        assert drawn - {"mistakes"} == OF_CLASSES
+        said = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
+        assert list(said)[:5] == ["id", "label", "predicted", "confidence", "broken"]
+        assert (said["label"] == said["predicted"]).mean() == pytest.approx(right)
+        np.testing.assert_allclose(said["confidence"], said[COLUMNS].max(axis=1), rtol=1e-6)
+        assert ("mistakes" in drawn) == (right < 1)
     ended = foldwise("evaluate", "run=a", words["list"][0], "tta=hflip,plain")
     assert ended.code == 0 and Run("a").evaluation_folder("list.flip").is_dir()
 
@@ -318,11 +325,16 @@ def test_evaluate_a_blend_on_folders_a_table_and_a_list(
     refused("and input=", "input=x.csv", f"truth={pets / 'solution.csv'}")
 
 
+OF_CLASSES = {"confusion", "classes", "reliability", "surest", "predictions"}
 TASKS = {
     "labels": "multilabel",
     "numbers": "regression",
     "grades": "ordinal",
 }
+
+
+def mistakes(folder: Path) -> list[object]:
+    return list(json.loads((folder / "analysis.json").read_text())["mistakes"])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -366,6 +378,14 @@ def test_other_tasks(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     rows_of_fold = train[train["id"].isin(oof["id"])]
     rows_of_fold.to_csv(tmp_path / "truth.csv", index=False)
     given = [f"input={pets / 'train'}", f"truth={tmp_path / 'truth.csv'}", "fold=0"]
+    folder = run.evaluation_folder("train.fold0")
+    folder.mkdir(parents=True)
+    (folder / "weights.png").write_bytes(b"of an evaluation before")
     assert cli.main(["evaluate", "run=r", *given]) == 0
-    scores = json.loads((run.evaluation_folder("train.fold0") / "scores.json").read_text())
+    wanted = {"numbers", "predictions"} if task == "numbers" else OF_CLASSES
+    drawn = {path.stem for path in folder.glob("*.png")}
+    assert drawn - {"mistakes"} == wanted and (drawn == wanted) == (not mistakes(folder))
+    said = list(pd.read_csv(folder / "predictions.csv"))
+    assert ("predicted" in said) == ("confidence" in said) == (task != "numbers")
+    scores = json.loads((folder / "scores.json").read_text())
     assert scores["score"] == pytest.approx(run.scores()["folds"]["0"], rel=1e-5)

@@ -66,7 +66,7 @@ def report_run(
         write_text(place / "analysis.txt", readable(reading.analysis, run.name))
     with style.styled():
         drawn = run_figures(reading) | several_figures(reading)
-        for name, figure in (drawn | sheet_figures(reading, look)).items():
+        for name, figure in (drawn | sheet_figures(reading.predictions, look)).items():
             write_bytes(place / f"{name}.png", style.png(figure))
         seen = _seen(reading, attend)
         if seen:

@@ -13,13 +13,15 @@ from foldwise.competition.reading.listed import Listed, labelled, place_of
 from foldwise.compose import recipe_hash
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
+from foldwise.prediction.output import table_of
 from foldwise.prediction.tta import canonical, file_name
 from foldwise.predictor import Predictor, predictor_of
-from foldwise.provenance import Provenance, label_frame, prediction_columns
+from foldwise.provenance import Provenance, label_frame
 from foldwise.report.evaluation import write_evaluation
 from foldwise.report.text import number
 from foldwise.runs import Run
 from foldwise.verbs.predict import say_broken
+from foldwise.verbs.report import look_in
 from foldwise.verbs.table import own_keys
 
 
@@ -31,7 +33,7 @@ def run(words: list[str]) -> int:
 
 
 def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
-    """Write and print what the run scores on the images in ``place``.
+    """Write, draw and print what the run scores on the images in ``place``.
 
     ``truth``: a table of ids and labels, where neither folders nor ``place`` itself say them.
     Broken images count with the class prior, as in a submission. Raises FoldwiseError, UsageError.
@@ -45,8 +47,8 @@ def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
     settings = config.competition
     values, broken = _predictions(predictor, found)
     labels = pd.Series(targets.texts, dtype=object)
-    parts = [pd.DataFrame({"id": found.ids}), label_frame(settings, labels, targets.values)]
-    parts.append(pd.DataFrame(values, columns=prediction_columns(settings)))
+    told = table_of(settings, found.ids, values, {}, broken)
+    parts = [told[["id"]], label_frame(settings, labels, targets.values), told.drop(columns="id")]
     table = pd.concat(parts, axis=1)
     prior = [found.ids[row] for row in broken]
     origin = Provenance(None, recipe_hash(config), "", [], prior)
@@ -54,7 +56,8 @@ def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
     said += [f"fold{folds}"] if folds else []
     said += [file_name(canonical(views, config.images.size or 32))] if views else []
     facts = {"input": place, "truth": truth or None, "fold": folds or "all", "views": views or None}
-    folder, scores = write_evaluation(run, ".".join(said), table, origin, facts)
+    look = look_in(dict(zip(found.ids, found.files, strict=True)))
+    folder, scores = write_evaluation(run, ".".join(said), table, origin, facts, look)
     say_broken({found.ids[row]: reason for row, reason in broken.items()})
     _say_seen(run, found.ids, folds)
     own = runview.scores(run).get("oof")
@@ -62,7 +65,7 @@ def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
     low, high = scores["interval"] or (None, None)
     line = f"{name}: {scores['metric']} {number(scores['score'])} ({number(low)} to {number(high)})"
     line += f" on {len(table):,} images of {place}; OOF {number(own)}"
-    print(f"{line}; tables and text in {shown(folder)}")
+    print(f"{line}; tables, text and figures in {shown(folder)}")
 
 
 def _predictions(predictor: Predictor, found: Listed) -> tuple[np.ndarray, dict[int, str]]:

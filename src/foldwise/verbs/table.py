@@ -46,7 +46,7 @@ VERBS = {
         },
     ),
     "evaluate": Verb(
-        "score a run or blend on a labelled set",
+        "score a run or blend on a labelled set, and draw its mistakes",
         {
             "run": "the run whose networks predict",
             "input": "a folder with a folder a class, a .csv of images with labels, or a folder",
