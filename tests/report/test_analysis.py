@@ -11,8 +11,10 @@ from sklearn.calibration import calibration_curve
 
 from foldwise.competition.metrics import metric_of
 from foldwise.provenance import read_table, write_table
+from foldwise.report.advice import advice
 from foldwise.report.calibration import BINS
 from foldwise.report.confusion import confusion
+from foldwise.report.curves import curve_figures
 from foldwise.report.matrices import classes_figure, confusion_figure
 from foldwise.report.predictions import Predictions
 from foldwise.report.reading import Reading, reading_of
@@ -165,6 +167,24 @@ def test_the_figures_draw_these_numbers(home: Path) -> None:
             said == frame["label"], probs.max(axis=1), n_bins=BINS
         )
         np.testing.assert_allclose(line, np.stack([confidence, accuracy], axis=1), rtol=1e-6)
+
+
+def test_the_two_losses_are_never_compared(home: Path) -> None:
+    """Each has an axis of its own, and findings go by the validation loss alone."""
+    reading = reading_of(make_run("r"))
+    assert reading.predictions is not None
+    histories = {0: pd.DataFrame({"epoch": range(1, 11), "train_loss": 9.0, "val_loss": 0.5})}
+    figure = curve_figures(histories, "accuracy", "log_loss")["loss"]
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "training objective", "validation log loss"
+    ]  # fmt: skip
+    for train in (9.0, 0.001):  # smoothing, or an easy training set: neither is a finding
+        told = histories[0].assign(train_loss=train)
+        found = advice(reading.analysis, reading.predictions, [told])
+        assert not any("loss" in one.what or "overfitting" in one.what for one in found)
+    risen = histories[0].assign(val_loss=np.linspace(0.4, 0.8, 10))
+    found = advice(reading.analysis, reading.predictions, [risen])
+    assert found[0].what.startswith("The validation loss is lowest after epoch 1 (0.400)")
 
 
 def test_of_many_classes_the_matrix_shows_the_confused_ones(home: Path) -> None:

@@ -36,6 +36,8 @@ def advice(
 
 
 def _training(histories: Sequence[pd.DataFrame]) -> list[Advice]:
+    """By the validation loss alone: train_loss is another quantity, above or below it for reasons
+    (smoothing, augmentation, a regression's scale) that say nothing of over- or underfitting."""
     losses = [h["val_loss"].dropna() for h in histories if "val_loss" in h]
     if not losses or min(map(len, losses)) < 5:
         return []

@@ -12,15 +12,15 @@ from foldwise.report.style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, canva
 Histories = dict[int, pd.DataFrame]  # fold -> metrics.csv
 
 
-def curve_figures(histories: Histories, metric: str) -> dict[str, Figure]:
+def curve_figures(histories: Histories, metric: str, loss: str) -> dict[str, Figure]:
     """loss, validation, learning_rate and combined; none where no fold has a metrics.csv.
 
-    Each fold is a thin line, their mean the thick one.
+    Each fold is a thin line, their mean the thick one. ``loss``: what metrics.csv has as val_loss.
     """
     if not histories:
         return {}
     parts: dict[str, Callable[[Any], None]] = {
-        "loss": lambda axes: _loss(axes, histories),
+        "loss": lambda axes: _loss(axes, histories, loss),
         "validation": lambda axes: _validation(axes, histories, metric),
         "learning_rate": lambda axes: _rate(axes, histories),
     }
@@ -31,7 +31,7 @@ def curve_figures(histories: Histories, metric: str) -> dict[str, Figure]:
         figures[name].axes[0].set_xlabel("epoch")
     together = canvas(9, 5.6)
     axes = together.subplots(2, 2, sharex=True, height_ratios=(3, 1.1))
-    _loss(axes[0, 0], histories)
+    _loss(axes[0, 0], histories, loss)
     _validation(axes[0, 1], histories, metric)
     _rate(axes[1, 0], histories)
     _speed(axes[1, 1], histories)
@@ -56,11 +56,21 @@ def _lines(axes: Any, histories: Histories, column: str, colour: str, label: str
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _loss(axes: Any, histories: Histories) -> None:
+def _loss(axes: Any, histories: Histories, loss: str) -> None:
+    """Each on an axis of its own: they are two quantities, whose distance says nothing."""
     _lines(axes, histories, "train_loss", BLUE, "training")
-    _lines(axes, histories, "val_loss", ORANGE, "validation")
-    axes.set_title("loss")
-    _legend(axes)
+    _axis(axes, "training objective", BLUE)
+    if any("val_loss" in history for history in histories.values()):
+        other = axes.twinx()
+        _lines(other, histories, "val_loss", ORANGE, "validation")
+        _axis(other, f"validation {loss.replace('_', ' ')}", ORANGE)
+        other.grid(False)
+    axes.set_title("loss, two scales")
+
+
+def _axis(axes: Any, says: str, colour: str) -> None:
+    axes.set_ylabel(says, color=colour)
+    axes.tick_params(axis="y", labelcolor=colour)
 
 
 def _validation(axes: Any, histories: Histories, metric: str) -> None:
@@ -78,11 +88,6 @@ def _speed(axes: Any, histories: Histories) -> None:
     _lines(axes, histories, "images_per_second", INK, "images a second")
     axes.set_title("images a second")
     axes.set_ylim(bottom=0)
-
-
-def _legend(axes: Any) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
 
 
 def fold_figure(analysis: dict[str, Any]) -> Figure:

@@ -4,6 +4,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from foldwise.competition.metrics import loss_metric
 from foldwise.report.analysis import row_facts, worst_rows
 from foldwise.report.confusion import confusion
 from foldwise.report.curves import curve_figures, fold_figure
@@ -19,7 +20,8 @@ SHOWN = 24  # images of a sheet
 def run_figures(reading: Reading) -> dict[str, Figure]:
     """What there is of loss, validation, learning_rate, combined, folds, confusion, classes,
     reliability, surest, numbers. To be called inside `style.styled`."""
-    found = curve_figures(reading.histories, reading.facts.metric)
+    loss = loss_metric(reading.facts.config.competition).name
+    found = curve_figures(reading.histories, reading.facts.metric, loss)
     predictions = reading.predictions
     if predictions is None or not len(predictions.ids):
         return found

@@ -28,10 +28,10 @@ from foldwise.runs import Run, every_run
 Attend = Callable[[Predictions, Sequence[int]], list[list[Tile]]]
 ATTENDED = 12  # rows
 SAYS = {
-    "loss": "training and validation loss over the epochs",
+    "loss": "the training objective and the validation loss over the epochs",
     "validation": "the metric on the held-out fold over the epochs",
     "learning_rate": "the learning rate over the epochs",
-    "combined": "loss, validation score, learning rate and speed over the epochs",
+    "combined": "both losses, validation score, learning rate and speed over the epochs",
     "folds": "the score of each fold",
     "confusion": "confusion matrix",
     "classes": "precision, recall and F1 of each class",

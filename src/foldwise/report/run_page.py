@@ -22,6 +22,11 @@ from foldwise.report.text import number
 
 LOG_LINES = 12
 SHEET = 1400  # pixels of the Grad-CAM sheet's longer side
+LOSSES = (
+    "Two losses that do not compare: training has the objective of the steps (augmented images; "
+    "smoothing, mixing, weights, a teacher or soft labels where they are on), validation the plain "
+    "loss of the weights that predict."
+)
 ROWS = 300  # of a table of classes or slices; analysis.json has all
 
 
@@ -110,6 +115,7 @@ def _training(drawn: Mapping[str, Html]) -> Html:
         return Html("")
     return section(
         "Training",
+        note(LOSSES),
         tag("div", figures(drawn["combined"]), class_="large"),
         tag("div", figures(*(drawn.get(name) for name in names)), class_="small"),
     )
