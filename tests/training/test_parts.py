@@ -31,8 +31,8 @@ def test_the_parts_are_the_batch(rows: int, parts: int) -> None:
     assert len(pieces) <= parts
 
 
-def step_in_parts(parts: int) -> tuple[list[torch.Tensor], float]:
-    """The weights after a step without batch norm, and its loss."""
+def step_in_parts(parts: int) -> tuple[list[torch.Tensor], float, int]:
+    """The weights after a step without batch norm, its loss, and how many rows were right."""
     words = ("images.size=12", "model.name=monkeynet", "model.in_chans=3", "train.precision=fp32")
     config = compose([*words, "loss.name=cross_entropy", "model.drop_rate=0"])
     config.competition.classes, config.competition.task = ["a", "b", "c"], "multiclass"
@@ -44,15 +44,15 @@ def step_in_parts(parts: int) -> tuple[list[torch.Tensor], float]:
     rows, targets = np.arange(10), torch.arange(10) % 3
     material = Material(0, rows, ResidentImages(pixels), targets, normalize, device)
     loop.step(config, material, state, rows, pixels)
-    return [weight.detach().clone() for weight in state.network.parameters()], float(
-        state.losses[0]
-    )
+    weights = [weight.detach().clone() for weight in state.network.parameters()]
+    return weights, float(state.losses[0]), int(state.right[0])
 
 
 def test_a_batch_in_parts_makes_the_same_update() -> None:
-    whole, loss = step_in_parts(1)
+    whole, loss, right = step_in_parts(1)
     for parts in (2, 4):
-        weights, parts_loss = step_in_parts(parts)
+        weights, parts_loss, parts_right = step_in_parts(parts)
+        assert parts_right == right > 0
         assert parts_loss == pytest.approx(loss, rel=1e-5)
         for one, other in zip(weights, whole, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
@@ -81,6 +81,7 @@ def test_without_memory_a_batch_goes_through_in_parts(
     metrics = Run("r").metrics(0)
     assert metrics is not None and len(metrics) == 3
     assert metrics["parts"].tolist()[-1] == 4
+    assert metrics["train_accuracy"].between(0, 1).all()
     assert set(seen) == {16, 4}
 
     never = foldwise(*COMMAND, "run=never", "train.batch_size=1", "train.epochs=1")

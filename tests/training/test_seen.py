@@ -1,6 +1,7 @@
 """What can be looked at is what is trained on."""
 
 import numpy as np
+import pytest
 import torch
 
 from foldwise.compose import compose
@@ -35,8 +36,10 @@ def test_the_batches_that_are_shown_are_those_of_the_training() -> None:
         pipeline_of(config.augment, config.images, 3, 2),
     )  # fmt: skip
     trained: list[torch.Tensor] = []
+    said: list[torch.Tensor] = []
     network = state.network
     network.register_forward_pre_hook(lambda module, inputs: trained.append(inputs[0].clone()))
+    network.register_forward_hook(lambda module, inputs, logits: said.append(logits.argmax(1)))
     fit(config, material, state, Silent(), lambda state, last: {}, lambda state: None)  # type: ignore
     shown = [part for epoch in range(2) for part in seen(config, material, epoch, 3)]
     assert len(shown) == len(trained) == 6
@@ -45,4 +48,8 @@ def test_the_batches_that_are_shown_are_those_of_the_training() -> None:
         assert targets.shape == (len(rows), 3)
         torch.testing.assert_close(targets.sum(1), torch.ones(8))
     assert not torch.equal(trained[0], trained[3])
+    right = torch.cat([one == batch[2].argmax(1) for one, batch in zip(said, shown, strict=True)])
+    told = [row["train_accuracy"] for row in state.history]
+    wanted = right.view(2, 24).double().mean(1).tolist()  # by the heavier label of each
+    assert told == pytest.approx(wanted, abs=1e-12)
     assert normalize.undone(shown[0][1]).shape == (8, 16, 16, 3)

@@ -81,6 +81,10 @@ def test_two_processes_take_the_steps_of_one(home: Path, pets: Path) -> None:
     own, shared = (table.filter(like="prob_").to_numpy() for table in tables)
     np.testing.assert_allclose(shared, own, atol=1e-4)
     assert own.std(axis=0).min() > 0.02  # it has learned something
+    metrics = [Run(name).metrics(0) for name in ("one", "two")]
+    assert metrics[0] is not None and metrics[1] is not None
+    told = [table["train_accuracy"].to_numpy() for table in metrics]
+    np.testing.assert_allclose(*told, atol=0.02)  # a row of 80 that is nearly even may turn
 
 
 def test_one_of_two_processes_is_killed(home: Path, pets: Path) -> None:

@@ -5,10 +5,12 @@ import re
 import shlex
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -93,6 +95,7 @@ def test_two_batches_of_8_are_one_of_16(name: str, schedule: str) -> None:
     assert found == wanted
     assert_alike(once[2], twice[2], 1e-5)
     assert torch.allclose(twice[2].losses.view(-1, 2).mean(1), once[2].losses, atol=1e-5)
+    assert torch.equal(twice[2].right.view(-1, 2).sum(1), once[2].right)
     start = begin(*words)[2]
     with pytest.raises(AssertionError):  # and that is not for want of learning
         assert_alike(start, twice[2], 1e-3)
@@ -190,6 +193,14 @@ def test_a_broken_run_goes_on_as_if_unbroken(
     ):
         assert torch.equal(one, two)
     assert again.plateau == whole.plateau
+    assert [kept(row) for row in again.history] == [kept(row) for row in whole.history]
+
+
+def kept(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row of metrics.csv has in every run of a recipe: all but speed and memory."""
+    assert 0 < row["train_accuracy"] <= 1
+    changing = {"images_per_second", "waiting", "memory_mb", "seconds"}
+    return {name: value for name, value in row.items() if name not in changing}
 
 
 def test_a_run_with_everything_is_resumed_by_the_command(
@@ -204,8 +215,12 @@ def test_a_run_with_everything_is_resumed_by_the_command(
         )
         assert foldwise(*words, "run=broken").code == 128 + signal.SIGTERM
     assert foldwise(*words, "run=broken").code == 0
-    files = [home / "oof" / run / "fold0" / "model.safetensors" for run in ("whole", "broken")]
+    folders = [home / "oof" / run / "fold0" for run in ("whole", "broken")]
+    files = [folder / "model.safetensors" for folder in folders]
     assert files[0].read_bytes() == files[1].read_bytes()
+    tables = [pd.read_csv(folder / "metrics.csv").to_dict("records") for folder in folders]
+    rows = [[kept({str(k): v for k, v in row.items()}) for row in table] for table in tables]
+    assert rows[0] == rows[1]
 
 
 def test_a_plateau_with_nothing_to_watch_is_refused(
@@ -231,3 +246,22 @@ def test_what_is_off_is_not_there() -> None:
     for group in state.optimizer.param_groups:
         assert "lr_scale" not in group
         assert "head" not in group
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [("ordinal", "ordinal"), ("ordinal", "cross_entropy"), ("multilabel", "bce"),
+     ("regression", "mse")],
+)  # fmt: skip
+def test_only_what_has_one_class_has_a_training_accuracy(task: str, loss: str) -> None:
+    words = (*PLAIN, f"competition.task={task}", f"loss.name={loss}", "train.epochs=8")
+    config, material, state = begin(*words, "schedule.warmup_epochs=0")
+    if task != "ordinal":
+        flags = torch.nn.functional.one_hot(material.targets, 3).float()
+        material = replace(material, targets=flags)
+    run((config, material, state))
+    told = [row.get("train_accuracy") for row in state.history]
+    if task != "ordinal":
+        assert set(told) == {None}
+    else:
+        assert told[-1] > max(told[0], 0.6)  # type: ignore[operator, type-var]

@@ -15,6 +15,8 @@ Histories = dict[int, pd.DataFrame]  # fold -> metrics.csv
 def curve_figures(histories: Histories, metric: str, loss: str) -> dict[str, Figure]:
     """loss, validation, learning_rate and combined; none where no fold has a metrics.csv.
 
+    And accuracy, where that is watched beside the ``metric``.
+
     Each fold is a thin line, their mean the thick one. ``loss``: what metrics.csv has as val_loss.
     """
     if not histories:
@@ -24,6 +26,8 @@ def curve_figures(histories: Histories, metric: str, loss: str) -> dict[str, Fig
         "validation": lambda axes: _validation(axes, histories, metric),
         "learning_rate": lambda axes: _rate(axes, histories),
     }
+    if metric != "accuracy" and any("val_accuracy" in h for h in histories.values()):
+        parts["accuracy"] = lambda axes: _validation(axes, histories, "accuracy")
     figures = {}
     for name, draw in parts.items():
         figures[name] = canvas(5.4, 3.4)
@@ -74,8 +78,13 @@ def _axis(axes: Any, says: str, colour: str) -> None:
 
 
 def _validation(axes: Any, histories: Histories, metric: str) -> None:
-    _lines(axes, histories, f"val_{metric}", GREEN, metric)
+    """The metric of the held-out folds; of accuracy also that of the training."""
+    _lines(axes, histories, f"val_{metric}", GREEN, "validation")
     axes.set_title(f"validation {clipped(metric, 24)}")
+    if metric == "accuracy" and any("train_accuracy" in h for h in histories.values()):
+        _lines(axes, histories, "train_accuracy", BLUE, "training, as augmented")
+        axes.set_title("accuracy")
+        axes.legend()
 
 
 def _rate(axes: Any, histories: Histories) -> None:

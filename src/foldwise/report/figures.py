@@ -18,8 +18,8 @@ SHOWN = 24  # images of a sheet
 
 
 def run_figures(reading: Reading) -> dict[str, Figure]:
-    """What there is of loss, validation, learning_rate, combined, folds, confusion, classes,
-    reliability, surest, numbers. To be called inside `style.styled`."""
+    """What there is of loss, validation, accuracy, learning_rate, combined, folds, confusion,
+    classes, reliability, surest, numbers. To be called inside `style.styled`."""
     loss = loss_metric(reading.facts.config.competition).name
     found = curve_figures(reading.histories, reading.facts.metric, loss)
     predictions = reading.predictions

@@ -30,6 +30,7 @@ ATTENDED = 12  # rows
 SAYS = {
     "loss": "the training objective and the validation loss over the epochs",
     "validation": "the metric on the held-out fold over the epochs",
+    "accuracy": "the accuracy in training and on the held-out fold over the epochs",
     "learning_rate": "the learning rate over the epochs",
     "combined": "both losses, validation score, learning rate and speed over the epochs",
     "folds": "the score of each fold",

@@ -110,13 +110,13 @@ def _advice(reading: Reading, predictions: Predictions) -> Html:
 
 def _training(drawn: Mapping[str, Html]) -> Html:
     """All in one figure; on a phone one below the other, where they are large enough."""
-    names = ("loss", "validation", "learning_rate")
+    names = ("loss", "validation", "accuracy", "learning_rate")
     if "combined" not in drawn:  # a blend's
         return Html("")
     return section(
         "Training",
         note(LOSSES),
-        tag("div", figures(drawn["combined"]), class_="large"),
+        tag("div", figures(drawn["combined"], drawn.get("accuracy")), class_="large"),
         tag("div", figures(*(drawn.get(name) for name in names)), class_="small"),
     )
 

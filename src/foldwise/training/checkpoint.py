@@ -34,6 +34,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     losses: Tensor  # float32 (steps of an epoch,) on the device: this epoch's, up to `step`
+    right: Tensor  # int64, likewise: the step's rows whose likeliest class is their own
     epoch: int = 0
     step: int = 0  # within the epoch
     history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch, for metrics.csv
@@ -65,6 +66,7 @@ def save(path: Path, identity: str, state: State) -> None:
         "optimizer": state.optimizer.state_dict(),
         "scaler": state.scaler.state_dict(),
         "losses": state.losses,
+        "right": state.right,
         "epoch": state.epoch,
         "step": state.step,
         "history": state.history,
@@ -90,6 +92,7 @@ def load(path: Path, identity: str, state: State) -> None:
         state.optimizer.load_state_dict(content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         state.losses.copy_(content["losses"])
+        state.right.copy_(content["right"])
         state.epoch, state.step = content["epoch"], content["step"]
         state.history = content["history"]
         state.plateau = Plateau(**content["plateau"])

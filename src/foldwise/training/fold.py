@@ -208,6 +208,7 @@ def beginning(
         optimizer=make_optimizer(network, config.optimizer, device),
         scaler=torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16"),
         losses=torch.zeros(steps, device=device),
+        right=torch.zeros(steps, dtype=torch.int64, device=device),
         total=epochs_of(config) * steps,
         loaded=built.loaded,
     )

@@ -17,7 +17,7 @@ from foldwise.images.augment import augment
 from foldwise.images.load import to_device
 from foldwise.images.mixing import mix, mix_weighted, mixes, soft_targets
 from foldwise.images.window import random_part
-from foldwise.models.outputs import kind_of
+from foldwise.models.outputs import kind_of, reader
 from foldwise.training import watch
 from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State
@@ -30,6 +30,8 @@ from foldwise.training.progress import Progress
 from foldwise.training.ranks import Ranks
 from foldwise.training.samplers import epoch_order
 from foldwise.training.schedule import learning_rate, momentum
+
+ONE_CLASS = ("multiclass", "ordinal")  # tasks whose rows have one class each
 
 
 def epoch_steps(rows: int, config: Config) -> int:
@@ -153,16 +155,18 @@ def step(config: Config, material: Material, state: State, rows: np.ndarray, bat
     if state.step == first:
         state.optimizer.zero_grad(set_to_none=True)
     state.losses[state.step].zero_()
+    state.right[state.step].zero_()
     ends = state.step == first + together - 1
     parts = parted(len(rows), state.parts)
     for part in parts:
         weight = None if weights is None else weights[part]
         with _averaged(state, ends and part is parts[-1]):
-            loss = _loss(config, material, state, pixels[part], targets[part], weight)
+            loss, right = _loss(config, material, state, pixels[part], targets[part], weight)
             share = 1 if state.parts == 1 else len(targets[part]) / len(rows)
             scale = share / together
             state.scaler.scale(loss if scale == 1 else loss * scale).backward()
         state.losses[state.step] += loss.detach() * share
+        state.right[state.step] += right
     if ends:
         _update(config, state)
     state.step += 1
@@ -198,8 +202,8 @@ def _loss(
     pixels: Tensor,
     targets: Tensor,
     weights: Tensor | None,
-) -> Tensor:
-    """The mean loss of a batch: by its labels, and by its teacher where there is one."""
+) -> tuple[Tensor, Tensor]:
+    """The mean loss of a batch, by its labels and its teacher's, and how many rows are right."""
     with autocast(material.device, config.train.precision):
         logits = (state.parallel or state.network)(pixels)
         taught = material.teacher(pixels) if material.teacher else None
@@ -207,11 +211,24 @@ def _loss(
     loss = loss_of(
         config.loss, logits, targets, task == "multilabel", material.class_weights, weights
     )
+    right = _right(config, state, logits.detach(), targets)
     if taught is None:
-        return loss
+        return loss, right
     softmax, settings = kind_of(config.loss.name, task) == "a softmax", config.distill
     soft = distillation(logits, taught.float(), settings.temperature, softmax, weights)
-    return torch.lerp(loss, soft, settings.alpha)
+    return torch.lerp(loss, soft, settings.alpha), right
+
+
+def _right(config: Config, state: State, logits: Tensor, targets: Tensor) -> Tensor:
+    """int64 (): rows whose likeliest class is their own, of mixed images the heavier one.
+
+    0 where rows have no single class.
+    """
+    task = config.competition.task
+    if task not in ONE_CLASS:
+        return state.right.new_zeros(())
+    labels = targets.argmax(dim=1) if targets.ndim == 2 else targets
+    return (reader(config.loss.name, task, state.network)(logits).argmax(dim=1) == labels).sum()
 
 
 def prepared(
@@ -313,7 +330,8 @@ def _end_epoch(
     images = (state.step - first) * min(config.train.batch_size, len(material.rows))
     rate = _rate(config, state, state.step - 1)
     losses = material.ranks.mean(state.losses[: state.step])
-    row = {"epoch": state.epoch + 1, "train_loss": float(losses.mean()), "lr": rate}
+    row = {"epoch": state.epoch + 1, "train_loss": float(losses.mean())}
+    row |= _train_accuracy(config, material, state) | {"lr": rate}
     if state.norm is not None:
         row |= {"grad_norm": float(state.norm) / math.ceil(state.step / config.train.accumulate)}
     seconds = time.monotonic() - began
@@ -331,9 +349,18 @@ def _end_epoch(
         state.plateau = state.plateau.after(watch.newest(config, state.history), config.schedule)
 
 
+def _train_accuracy(config: Config, material: Material, state: State) -> dict[str, float]:
+    """The share of the epoch's images that are right, as they were seen and when they were."""
+    if config.competition.task not in ONE_CLASS:
+        return {}
+    right = material.ranks.mean(state.right[: state.step]).cpu().double().mean()
+    size = min(config.train.batch_size, len(material.rows))
+    return {"train_accuracy": float(right) * material.ranks.count / size}
+
+
 def _epoch_line(config: Config, fold: int, state: State) -> str:
     row, metric = state.history[-1], config.competition.metric
-    names = ("train_loss", "val_loss", f"val_{metric}", f"inner_{metric}")
+    names = ("train_loss", "train_accuracy", "val_loss", f"val_{metric}", f"inner_{metric}")
     values = ", ".join(f"{name} {row[name]:.4f}" for name in names if name in row)
     speed = f"lr {row['lr']:.1e}, {row['images_per_second']:,.0f} images/s"
     return f"fold {fold}, epoch {row['epoch']}/{_epochs_ahead(state)}: {values}, {speed}"
