@@ -49,6 +49,7 @@ def test_a_step_never_waits_for_the_device(
         [f"model.name={name}", "images.size=32", f"train.precision={precision}",
          "augment.hflip=0.5", "train.batch_size=32", "loss.name=cross_entropy",
          "competition.classes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "model.in_chans=3",
+         "competition.task=multiclass",
          *words]
     )  # fmt: skip
     device = torch.device("cuda")
