@@ -200,6 +200,19 @@ def test_runs_that_do_not_compare_stand_in_one_table(
     assert "rmse" in text and "Two runs side by side" not in text
 
 
+def test_a_pattern_gives_a_page_each(foldwise: Callable[..., Ended], home: Path) -> None:
+    for name in ("exp1", "exp2", "other"):
+        make_run(name, rows=60)
+    ended = foldwise("report", "run=exp*")
+    assert ended.code == 0, ended.err
+    written = [f"oof/{name}/report/report.html" for name in ("exp1", "exp2")]
+    assert [line.split(":")[0] for line in ended.out.splitlines()] == written
+    assert all((home / path).is_file() for path in written)
+    assert not Run("other").report_folder.exists()
+    ended = foldwise("report", "run=ex1*")
+    assert (ended.code, "there is no run 'ex1*'" in ended.err) == (1, True)
+
+
 def test_errors_name_what_is_there(foldwise: Callable[..., Ended], home: Path) -> None:
     assert "has no run yet" in foldwise("report").err
     make_run("rainbow")

@@ -37,17 +37,9 @@ def run(words: list[str]) -> int:
 
 
 def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None:
-    """The page of one run, or one page a competition with all its runs."""
+    """The page of a run (or of each that a pattern names), or one page a competition."""
     if run:
-        one = Run(run)
-        if gradcam and runview.blend(one):
-            raise UsageError(
-                f"{run} is a blend, which has no network of its own: leave gradcam=true out, or "
-                "name one of its members"
-            )
-        files, others = files_of(one.config())
-        attend = partial(attended, one, files) if gradcam else None
-        print(f"{shown(report_run(one, look_in(files), others, attend))}: open it in a browser")
+        _pages(named(run), gradcam)
         return
     found, unreadable = all_facts(named(runs) if runs else every_run())
     chosen = of_competition(found, competition)
@@ -56,6 +48,20 @@ def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None
         files, _ = files_of(listed[0].config)
         path = report_competition(name, listed, unreadable, look_in(files))
         print(f"{shown(path)}: {len(listed)} runs; open it in a browser")
+
+
+def _pages(runs: Sequence[Run], gradcam: bool) -> None:
+    """A page a run. Raises UsageError, before there is any, where a blend is to have a Grad-CAM."""
+    blends = [one.name for one in runs if gradcam and runview.blend(one)]
+    if blends:
+        raise UsageError(
+            f"{blends[0]} is a blend, which has no network of its own: leave gradcam=true out, or "
+            "name one of its members"
+        )
+    for one in runs:
+        files, others = files_of(one.config())
+        attend = partial(attended, one, files) if gradcam else None
+        print(f"{shown(report_run(one, look_in(files), others, attend))}: open it in a browser")
 
 
 def files_of(config: Config) -> tuple[dict[str, str], pd.DataFrame | None]:

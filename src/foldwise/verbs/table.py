@@ -142,8 +142,8 @@ VERBS = {
     "report": Verb(
         "one HTML page of a run: figures, mistakes, what to try next; without run, of all runs",
         {
-            "run": "the run (left out: all runs, a page a competition)",
-            "runs": "these runs alone: a,b or 'exp*'",
+            "run": "the run; a,b or 'exp*': a page each (left out: all runs, a page a competition)",
+            "runs": "these runs alone on the page of all: a,b or 'exp*'",
             "competition": "only this competition's runs",
             "gradcam": "true: where the networks of run look, too, in its worst mistakes",
         },
