@@ -213,6 +213,30 @@ def test_a_pattern_gives_a_page_each(foldwise: Callable[..., Ended], home: Path)
     assert (ended.code, "there is no run 'ex1*'" in ended.err) == (1, True)
 
 
+def test_a_fold_has_a_page_of_its_rows_alone(foldwise: Callable[..., Ended], home: Path) -> None:
+    run = make_run("r", folds=(0, 2))
+    run.write_scores({**run.scores(), "honest": 0.4321, "naive": 0.5, "interval": [0.41, 0.45]})
+    ended = foldwise("report", "run=r", "fold=0,2")
+    assert ended.code == 0, ended.err
+    for fold in (0, 2):
+        folder = run.report_folder / f"fold{fold}"
+        analysis = json.loads((folder / "analysis.json").read_text())
+        score = run.scores()["folds"][str(fold)]
+        assert analysis["scores"]["oof"] == pytest.approx(score) and analysis["rows"] == 80
+        page = Page(folder / "report.html")
+        assert page.whole() and f"r, fold {fold}" in page.text and f"{score:.4f}" in page.text
+        assert "honest" not in page.text and "folds.png" not in {p.name for p in folder.iterdir()}
+        assert (folder / "confusion.png").is_file() and (folder / "combined.png").is_file()
+    assert not (run.report_folder / "report.html").exists()
+    for words, text in (
+        (("run=r", "fold=1"), "fold 1 of r is not finished"),
+        (("run=r", "fold=7"), "out of range"),
+        (("fold=0",), "fold=0 wants a run"),
+    ):
+        ended = foldwise("report", *words)
+        assert ended.code in (1, 2) and text in ended.err.splitlines()[-1]
+
+
 def test_errors_name_what_is_there(foldwise: Callable[..., Ended], home: Path) -> None:
     assert "has no run yet" in foldwise("report").err
     make_run("rainbow")

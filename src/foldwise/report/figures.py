@@ -25,7 +25,8 @@ def run_figures(reading: Reading) -> dict[str, Figure]:
     predictions = reading.predictions
     if predictions is None or not len(predictions.ids):
         return found
-    found["folds"] = fold_figure(reading.analysis)
+    if reading.fold is None:
+        found["folds"] = fold_figure(reading.analysis)
     return found | prediction_figures(predictions, reading.analysis)
 
 

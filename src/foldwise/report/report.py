@@ -52,21 +52,24 @@ def report_run(
     look: Look,
     others: pd.DataFrame | None = None,
     attend: Attend | None = None,
+    fold: int | None = None,
 ) -> Path:
     """Write analysis.json, analysis.txt, a PNG a figure and report.html into the run's report/.
+
+    Of one ``fold`` into its report/fold<k>/.
 
     ``look`` gives the image of an id; ``others``: the train table's other columns by id;
     ``attend``: strips of tiles for a sheet of what the networks look at in the worst rows
     (gradcam.png). All of these files are replaced. Returns the page. Raises FoldwiseError where
     there is no such run or its files contradict each other.
     """
-    reading = reading_of(run, others)
-    place = run.report_folder
+    reading = reading_of(run, others, fold)
+    place = run.report_folder if fold is None else run.report_folder / f"fold{fold}"
     if reading.predictions is not None:
         write_json(place / "analysis.json", reading.analysis)
-        write_text(place / "analysis.txt", readable(reading.analysis, run.name))
+        write_text(place / "analysis.txt", readable(reading.analysis, reading.title))
     with style.styled():
-        drawn = run_figures(reading) | several_figures(reading)
+        drawn = run_figures(reading) | (several_figures(reading) if fold is None else {})
         for name, figure in (drawn | sheet_figures(reading.predictions, look)).items():
             write_bytes(place / f"{name}.png", style.png(figure))
         seen = _seen(reading, attend)

@@ -44,8 +44,9 @@ def run_page(reading: Reading, drawn: Mapping[str, Html], seen: bytes, look: Loo
     if predictions is not None and len(predictions.ids):
         parts += _results(reading, predictions, drawn, look)
     parts.append(_attention(seen))
-    parts += [_several(reading, drawn), _settings(reading)]
-    return page(reading.facts.name, frame(_head(reading), parts))
+    parts += [_several(reading, drawn)] if reading.fold is None else []
+    parts.append(_settings(reading))
+    return page(reading.title, frame(_head(reading), parts))
 
 
 def frame(head: Html, parts: Sequence[Html]) -> Html:
@@ -74,13 +75,15 @@ def _head(reading: Reading) -> Html:
     facts, config = reading.facts, reading.facts.config
     scores = reading.analysis["scores"] if reading.predictions is not None else facts.scores
     rows = f"{len(reading.predictions.ids):,}" if reading.predictions is not None else "-"
-    pairs: list[tuple[str, object]] = [(f"{facts.metric}, all OOF rows", number(scores.get("oof")))]
+    of = "all OOF rows" if reading.fold is None else f"OOF rows of fold {reading.fold}"
+    pairs: list[tuple[str, object]] = [(f"{facts.metric}, {of}", number(scores.get("oof")))]
     if facts.honest is not None:
         low, high = facts.scores.get("interval") or (None, None)
         between = f" ({number(low)} to {number(high)})" if low is not None else ""
         pairs.append(("honest (95 % interval)", f"{number(facts.honest)}{between}"))
         pairs.append(("naive", number(facts.scores.get("naive"))))
-    pairs += [("folds", f"{number(scores.get('mean'))} ± {number(scores.get('std'))}")]
+    if reading.fold is None:
+        pairs.append(("folds", f"{number(scores.get('mean'))} ± {number(scores.get('std'))}"))
     pairs += [("state", facts.state), ("rows", rows)]
     if config.competition.task != "regression":
         pairs.append(("classes", f"{len(config.competition.classes):,}"))
@@ -97,7 +100,7 @@ def _head(reading: Reading) -> Html:
     if teacher := facts.scores.get("teacher"):
         lines.append(f"its teacher: {number(teacher.get('oof'))} over the same folds")
     known = [(name, value) for name, value in pairs if value != "-"]
-    return join([tag("h1", facts.name), *map(note, lines), facts_list(known)])
+    return join([tag("h1", reading.title), *map(note, lines), facts_list(known)])
 
 
 def _advice(reading: Reading, predictions: Predictions) -> Html:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise import runview
+from foldwise.compose import parse_folds
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.files import shown
@@ -29,17 +30,18 @@ SIDE = 224  # pixels of the longer side of an image on a sheet
 def run(words: list[str]) -> int:
     given = own_keys("report", words)
     gradcam = flag(given, "gradcam")
-    if gradcam and not given.get("run"):
-        raise UsageError("gradcam=true wants a run: say run=NAME too")
+    for key in ("gradcam", "fold"):
+        if given.get(key, "false") != "false" and not given.get("run"):
+            raise UsageError(f"{key}={given[key]} wants a run: say run=NAME too")
     run, runs, competition = (given.get(key, "") for key in ("run", "runs", "competition"))
-    report(run, runs, competition, gradcam)
+    report(run, runs, competition, gradcam, given.get("fold", ""))
     return 0
 
 
-def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None:
+def report(run: str, runs: str, competition: str, gradcam: bool = False, folds: str = "") -> None:
     """The page of a run (or of each that a pattern names), or one page a competition."""
     if run:
-        _pages(named(run), gradcam)
+        _pages(named(run), gradcam, folds)
         return
     found, unreadable = all_facts(named(runs) if runs else every_run())
     chosen = of_competition(found, competition)
@@ -50,8 +52,11 @@ def report(run: str, runs: str, competition: str, gradcam: bool = False) -> None
         print(f"{shown(path)}: {len(listed)} runs; open it in a browser")
 
 
-def _pages(runs: Sequence[Run], gradcam: bool) -> None:
-    """A page a run. Raises UsageError, before there is any, where a blend is to have a Grad-CAM."""
+def _pages(runs: Sequence[Run], gradcam: bool, folds: str) -> None:
+    """A page a run, or one of each of its ``folds``.
+
+    Raises UsageError, before there is any, where a blend is to have a Grad-CAM.
+    """
     blends = [one.name for one in runs if gradcam and runview.blend(one)]
     if blends:
         raise UsageError(
@@ -59,9 +64,13 @@ def _pages(runs: Sequence[Run], gradcam: bool) -> None:
             "name one of its members"
         )
     for one in runs:
-        files, others = files_of(one.config())
-        attend = partial(attended, one, files) if gradcam else None
-        print(f"{shown(report_run(one, look_in(files), others, attend))}: open it in a browser")
+        config = one.config()
+        wanted = parse_folds(folds, config.folds.k) if folds else [None]
+        files, others = files_of(config)
+        look, attend = look_in(files), partial(attended, one, files) if gradcam else None
+        for fold in wanted:
+            path = report_run(one, look, others, attend, fold)
+            print(f"{shown(path)}: open it in a browser")
 
 
 def files_of(config: Config) -> tuple[dict[str, str], pd.DataFrame | None]:

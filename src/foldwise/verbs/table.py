@@ -145,6 +145,7 @@ VERBS = {
             "run": "the run; a,b or 'exp*': a page each (left out: all runs, a page a competition)",
             "runs": "these runs alone on the page of all: a,b or 'exp*'",
             "competition": "only this competition's runs",
+            "fold": "these folds of run alone, a page each: 0..4, 0,2, 3 or all",
             "gradcam": "true: where the networks of run look, too, in its worst mistakes",
         },
     ),
