@@ -105,7 +105,8 @@ def _changed(run: Run, members: Sequence[Member]) -> list[str]:
     return [
         member.name
         for member in members
-        if fold not in member.run.finished() or recipe_of(member, fold) != then[member.name]
+        if not member.run.table(fold, "oof").is_file()
+        or recipe_of(member, fold) != then[member.name]
     ]
 
 
