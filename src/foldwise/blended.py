@@ -74,7 +74,7 @@ def predict_run(run: Run, folder: Path) -> "Predicted":
 
 def _predicted(run: Run, views: list[str], folder: Path, place: Path) -> "Predicted":
     from foldwise.prediction.testset import Predicted, predict_test
-    from foldwise.prediction.tta import named_so
+    from foldwise.prediction.views import named_so
 
     if not run.is_blend():
         return predict_test(run, folder, [named_so(one) for one in views], place)

@@ -16,7 +16,7 @@ from foldwise.ensemble.mixture import Mixture, mixture_of, refuse_changed
 from foldwise.errors import FoldwiseError
 from foldwise.prediction.files import Part, networks_of, predicted, stream
 from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predict
-from foldwise.prediction.tta import views_of
+from foldwise.prediction.views import named_so, names_of
 from foldwise.provenance import prediction_columns, targets_of
 from foldwise.runs import Run
 
@@ -146,7 +146,7 @@ def predictor_of(name: str, folds: str, views: str) -> Predictor:
     prepare(config.train, device)
     wanted = compose.parse_folds(folds, config.folds.k) if folds else []
     if views:
-        views_of(views, config.images.size or 32)  # a misspelt one is said before anything is read
+        names_of(views, config.images.size or 32)  # a misspelt one is said before anything is read
     loaded = Loaded(device, wanted[0] if len(wanted) == 1 else None, {})
     source = _source(run, wanted, [views], loaded, "")
     models = [model for models in loaded.models.values() for model in models]
@@ -193,9 +193,8 @@ def _refuse_ranks(blend: Run) -> None:
 def _views(run: Run, own: str) -> list[str]:
     """The views of a blend's member, as tta= says them: names of files have _ for , and = for :."""
     if own != ALL:
-        return [own.replace("_", ",").replace("=", ":")]
-    others = run.views(run.finished()[0])
-    return ["", *(name.replace("_", ",").replace("=", ":") for name in others)]
+        return [named_so(own)]
+    return ["", *map(named_so, run.views(run.finished()[0]))]
 
 
 def class_prior(run: Run, config: Config) -> np.ndarray:

@@ -1,10 +1,15 @@
 """Views are what their names say, each once, and can be undone where they lose nothing."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from foldwise.errors import UsageError
-from foldwise.prediction.tta import D4, PARTS, SETS, canonical, file_name, views_of
+from foldwise.prediction.tta import views_of
+from foldwise.prediction.views import D4, PARTS, SETS, canonical, file_name
+from helpers import CLONE
 
 IMAGES = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
 UNDONE = {"rot90": "rot270", "rot270": "rot90"}
@@ -77,3 +82,19 @@ def test_one_text_for_all_that_mean_the_same(size: int) -> None:
         "rot90,zoom:1.2,shift:-1:0,hflip"
     )
     assert file_name("rot90,zoom:1.2,hflip+shift:-1:0") == "rot90_zoom=1.2_hflip+shift=-1=0"
+
+
+def test_a_part_of_a_files_name_says_its_views() -> None:
+    for views in ("zoom:1.2,plain,hflip+shift:-1:0", "flip", "views16"):
+        assert canonical(file_name(views), 224) == views
+
+
+def test_any_number_of_steps_one_after_the_other() -> None:
+    view = views_of("hflip+shift:1:0+vflip", 16)["hflip+shift:1:0+vflip"]
+    wanted = views_of("shift:1:0", 16)["shift:1:0"](IMAGES.flip(2)).flip(1)
+    assert torch.equal(view(IMAGES), wanted)
+
+
+def test_the_words_need_no_torch() -> None:
+    code = "import sys, foldwise.prediction.views; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=CLONE / "src").returncode == 0

@@ -18,7 +18,7 @@ from foldwise.files import shown
 from foldwise.images.load import Images
 from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predict, load_fold
 from foldwise.prediction.sources import Sources, open_sources
-from foldwise.prediction.tta import canonical, file_name, views_of
+from foldwise.prediction.views import canonical, file_name, names_of
 from foldwise.provenance import Provenance, prediction_columns, read_table, targets_of
 from foldwise.runs import Run
 
@@ -75,7 +75,7 @@ def _settings(config: Config, tta: str, single: bool) -> dict[str, str]:
     size, own = config.images.size, config.tta.views
     wanted = [canonical(tta, size)]
     if single:
-        wanted += [canonical(view, size) for view in views_of(tta, size)]
+        wanted += [canonical(view, size) for view in names_of(tta, size)]
     if max(map(len, wanted)) > LONGEST:
         raise UsageError(
             f"tta={tta} makes too long a name for a file: take fewer views, or one of the sets"

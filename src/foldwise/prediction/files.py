@@ -15,7 +15,7 @@ from foldwise.images.decode import UnreadableImage, threads
 from foldwise.images.load import ResidentImages
 from foldwise.images.pack import Look
 from foldwise.prediction.fold_model import FoldModel, load_fold, look_of
-from foldwise.prediction.tta import views_of
+from foldwise.prediction.views import names_of
 from foldwise.runs import Run
 
 PART, ROWS = 2**26, 4096  # bytes of pixels and predictions at a time, and images
@@ -124,7 +124,7 @@ def predicted(model: FoldModel, part: Part, views: str) -> np.ndarray:
 
 def batch_of(config: Config, views: str) -> int:
     """Images that `predict` takes at a time."""
-    number = len(views_of(views or config.tta.views, config.images.size))
+    number = len(names_of(views or config.tta.views, config.images.size))
     return max(1, 2 * config.train.batch_size // number)
 
 

@@ -16,7 +16,7 @@ from foldwise.images.pipeline import Pipeline, pipeline_of
 from foldwise.models.build import automatic_model
 from foldwise.models.outputs import LOSS_OF_TASK, LOSSES_OF_TASK
 from foldwise.prediction.sources import decide_look
-from foldwise.prediction.tta import views_of
+from foldwise.prediction.views import names_of
 from foldwise.training import watch
 from foldwise.training.samplers import check_sampler
 from foldwise.training.schedule import check_schedule
@@ -78,7 +78,7 @@ def refuse_unfit(config: Config) -> None:
         raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
     check_class_weights(config)
     check_sampler(config)
-    views_of(config.tta.views, config.images.size)
+    names_of(config.tta.views, config.images.size)
     metric_of(settings.metric, settings)
     watched(settings)
     thresholds(settings)

@@ -30,7 +30,8 @@ from foldwise.images.pipeline import pipeline_of
 from foldwise.images.window import decode_side, middle
 from foldwise.prediction.fold_model import network_of
 from foldwise.prediction.sources import decide_look
-from foldwise.prediction.tta import PARTS, SETS, canonical, views_of
+from foldwise.prediction.tta import views_of
+from foldwise.prediction.views import PARTS, SETS, canonical
 from foldwise.runs import Run
 from foldwise.tiles import Strip, Tile, arrangement, picture
 from foldwise.training.decide import decide, near_duplicates, pipeline_for, refuse_unfit

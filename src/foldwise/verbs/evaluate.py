@@ -14,7 +14,7 @@ from foldwise.compose import recipe_hash
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
 from foldwise.prediction.output import table_of
-from foldwise.prediction.tta import canonical, file_name
+from foldwise.prediction.views import canonical, file_name
 from foldwise.predictor import Predictor, predictor_of
 from foldwise.provenance import Provenance, label_frame
 from foldwise.report.evaluation import write_evaluation
