@@ -20,6 +20,11 @@ def home() -> Path:
     return Path(os.environ.get("FOLDWISE_HOME") or Path(__file__).resolve().parents[2])
 
 
+def submission_file(run: str, views: str = "") -> Path:
+    """submissions/<run>.csv, or <run>.<views>.csv, with ``views`` as in the tables' names."""
+    return home() / "submissions" / (f"{run}.{views}.csv" if views else f"{run}.csv")
+
+
 def shown(path: Path) -> str:
     """A path for messages: relative to the current folder or to home where it lies below one."""
     for base in (Path.cwd(), home()):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from foldwise import compose
 from foldwise.errors import FoldwiseError, UsageError, first_few
-from foldwise.files import abandoned, home, shown, write_text
+from foldwise.files import abandoned, home, shown, submission_file, write_text
 from foldwise.runs import Run, every_run
 
 DAY = 24 * 3600.0
@@ -29,15 +29,17 @@ def rename(run: Run, to: str) -> list[str]:
     compose.check_run_name(to)
     config, new = run.config(), Run(to)
     refuse_training(run)
-    old_file, new_file = _submission(run.name), _submission(to)
-    for path in (new.folder, new_file if old_file.exists() else new.folder):
+    views = ["", *dict.fromkeys(views for fold in run.finished() for views in run.views(fold))]
+    files = {submission_file(run.name, one): submission_file(to, one) for one in views}
+    files = {old: new for old, new in files.items() if old.exists()}
+    for path in (new.folder, *files.values()):
         if path.exists():
             raise FoldwiseError(f"{shown(path)} is there already: choose another name than {to}")
     with run.locked():
         run.folder.rename(new.folder)  # first: whatever comes after can be done again by hand
         config.run = to
         write_text(new.config_file, compose.to_yaml(config))
-    if old_file.exists():
+    for old_file, new_file in files.items():
         old_file.rename(new_file)
     _rename_in_log(run.name, to)
     said = [f"{run.name} is now {to}"]
@@ -66,10 +68,6 @@ def users(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _submission(name: str) -> Path:
-    return home() / "submissions" / f"{name}.csv"
-
-
 def _rename_in_log(old: str, new: str) -> None:
     path = home() / "submissions" / "log.csv"
     if not path.is_file():
@@ -79,8 +77,9 @@ def _rename_in_log(old: str, new: str) -> None:
         return
     column = rows[0].index("run")
     for row in rows[1:]:
-        if row[column : column + 1] == [old]:
-            row[column] = new
+        name, *views = "".join(row[column : column + 1]).split(":")
+        if name == old:
+            row[column] = ":".join([new, *views])
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_text(path, text.getvalue())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from foldwise.kaggle import client, log
-from helpers import Ended, start, write_run
+from helpers import QUICK, Ended, start, write_run
 from kaggle_service.server import Server
 
 WORDS = ("submit", "run=one")
@@ -239,6 +239,44 @@ def test_offline(server: Server, one: None, foldwise: Callable[..., Ended], home
     assert not server.seen
     solution.unlink()
     refused(foldwise(*WORDS, "offline=true"), "has no solution.csv")
+
+
+def test_other_views_of_a_run(pets: Path, foldwise: Callable[..., Ended], home: Path) -> None:
+    words = ("competition=pets", "folds.k=2", *QUICK)
+    assert foldwise(*words, "run=b", "fold=0").code == 0
+    first = "b has no predictions with tta=flip (folds 0; there are none): ./run.sh predict run=b"
+    for verb in ("submission", "submit"):
+        refused(foldwise(verb, "run=b", "tta=hflip,plain"), first)
+    ended = foldwise("predict", "run=b", "tta=hflip,plain")
+    assert ended.out.endswith("./run.sh submit run=b tta=flip submits them\n")
+    assert foldwise(*words, "run=b").code == 0
+    refused(foldwise("submission", "run=b", "tta=flip"), "(folds 1; there are flip)")
+    assert "submit" not in foldwise("predict", "run=b", "tta=d4", "fold=1").out
+    assert foldwise("predict", "run=b", "tta=flip", "fold=1").code == 0
+
+    assert foldwise(*words, "run=trained", "tta=flip").code == 0
+    assert foldwise("submission", "run=b", "tta=plain,hflip").out == "submissions/b.flip.csv\n"
+    files = [home / "submissions" / f"{name}.csv" for name in ("b.flip", "trained")]
+    assert files[0].read_bytes() == files[1].read_bytes() != b""
+    files[0].write_text("stale")
+    for wanted in ("run=b tta=flip", "run=trained", "run=b"):
+        assert foldwise("submit", *wanted.split(), "offline=true").code == 0
+    flip, trained, own = rows(home)
+    assert [flip["run"], own["run"]] == ["b:flip", "b"]
+    same = ("cv", "public", "private", "file_sha256", "recipe_hash")
+    assert [flip[key] for key in same] == [trained[key] for key in same]
+    assert own["recipe_hash"] != flip["recipe_hash"]
+    assert flip["message"] == f"b:flip, CV {flip['cv']}"
+    assert "b:flip " in foldwise("leaderboard", "competition=pets", "offline=true").out
+
+    assert foldwise("runs", "rename", "run=b", "to=c").code == 0
+    assert [row["run"] for row in rows(home)] == ["c:flip", "trained", "c"]
+    assert (home / "submissions" / "c.flip.csv").is_file() and not files[0].exists()
+    assert foldwise("blend", "runs=c,c:flip", "weights=0,1", "run=c.flip").code == 0
+    assert (home / "submissions" / "c.flip.csv").read_bytes() == files[1].read_bytes()
+    refused(foldwise("submit", "run=c", "tta=flip"), "c.flip.csv is that of the run c.flip")
+    refused(foldwise("submission", "run=c.flip", "tta=flip"), "c.flip is a blend")
+    refused(foldwise("submission", "run=c", "tta=flp"), "there is no view 'flp'", code=2)
 
 
 def test_the_plain_client_sends_the_file_too(

@@ -13,7 +13,7 @@ from foldwise.competition.metrics import CLASSED, decide_labels, metric_of
 from foldwise.competition.targets import NUMBER, WHOLE, separator_in
 from foldwise.config import Competition, Config
 from foldwise.errors import FoldwiseError, UsageError, first_few
-from foldwise.files import home, shown, write_text
+from foldwise.files import shown, submission_file, write_text
 from foldwise.provenance import prediction_columns
 
 
@@ -32,10 +32,12 @@ class Shape:
     cells: list[str]  # of the sample's value columns: '' without a sample
 
 
-def write_submission(config: Config, data: CompetitionData, test: pd.DataFrame) -> Path:
-    """Writes submissions/<run>.csv from the test predictions, whole or not at all."""
+def write_submission(
+    config: Config, data: CompetitionData, test: pd.DataFrame, views: str = ""
+) -> Path:
+    """Write the `submission_file` from the test predictions, whole or not at all."""
     table = submission_table(config.competition, data, test)
-    path = home() / "submissions" / f"{config.run}.csv"
+    path = submission_file(config.run, views)
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 

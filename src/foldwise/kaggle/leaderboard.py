@@ -123,7 +123,7 @@ def _greater(rows: list[Row]) -> bool:
     """Whether more is better: as the first run that is still here says."""
     for row in rows:
         try:
-            return bool(Run(row.run).scores()["greater_is_better"])
+            return bool(Run(row.run.partition(":")[0]).scores()["greater_is_better"])
         except (FoldwiseError, KeyError, TypeError):
             continue
     return True

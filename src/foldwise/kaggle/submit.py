@@ -7,28 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from foldwise import compose
 from foldwise.competition import layout
 from foldwise.competition.folder import slug_of
 from foldwise.competition.grading import grade
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.linting import lint
 from foldwise.competition.metrics import metric_of
+from foldwise.competition.scores import oof_scores
 from foldwise.competition.submission import write_submission
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError
-from foldwise.files import home, shown
+from foldwise.files import shown, submission_file
 from foldwise.kaggle import log
 from foldwise.kaggle.log import Entry
 from foldwise.kaggle.sending import Sending, digest, submit_file
 from foldwise.provenance import prediction_columns, targets_of
 from foldwise.runs import Run
+from foldwise.whole import oof_table, test_table
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """The verb's keys. minutes: to wait for the score; anyway: in spite of what is wrong."""
+    """The verb's keys. minutes: to wait for the score; anyway: in spite of what is wrong.
+
+    views: other ones than the run's own, as in the tables' names.
+    """
 
     message: str = ""
     competition: str = ""
@@ -36,26 +41,24 @@ class Wishes:
     again: bool = False
     anyway: bool = False
     minutes: float = 60.0
+    views: str = ""
 
 
 def submit(run: Run, wishes: Wishes) -> str:
     """Send, or grade, submissions/<run>.csv, which is written where it is not there.
 
+    That of other views is written each time, since no later training of a fold writes it anew.
     Returns the line with its scores. Raises FoldwiseError, for a file with fatal faults before
     anything is sent, and whatever `sending.submit_file` does.
     """
     config = run.config()
     config.run = run.name  # the folder's, should a person have renamed it
     data = layout.load(config)
-    path = home() / "submissions" / f"{run.name}.csv"
-    if not path.is_file():
-        write_submission(config, data, run.test_table()[0])
+    path = submission_file(run.name, wishes.views)
+    if wishes.views or not path.is_file():
+        write_submission(config, data, test_table(run, wishes.views)[0], wishes.views)
     check(config, data, path, wishes.anyway)
-    line = no_better_than_constant(run, config)
-    if line:
-        print(f"{run.name}: {line}", file=sys.stderr)
-    slug = wishes.competition or slug_of(config.competition.slug)
-    sending = announced(run, config, slug, path, wishes.message)
+    sending = announced(run, config, path, wishes)
     if wishes.offline:
         return scored(_graded(config, data, path, sending))
     from foldwise.kaggle.client import connect
@@ -77,11 +80,19 @@ def check(
         raise FoldwiseError(f"{shown(path)}: {fatal}: {advice}")
 
 
-def announced(run: Run, config: Config, slug: str, path: Path, message: str) -> Sending:
-    """What is known of a run's submission before it is sent."""
-    score = cv(run.scores())
-    said = message or f"{run.name}, CV {score}"
-    return Sending(slug, run.name, digest(path), compose.recipe_hash(config), score, said)
+def announced(run: Run, config: Config, path: Path, wishes: Wishes) -> Sending:
+    """What is known of a run's submission before it is sent; a CV that is worth nothing is said."""
+    settings, (oof, origin) = config.competition, oof_table(run, wishes.views)
+    if wishes.views:
+        name, values = f"{run.name}:{wishes.views}", oof[prediction_columns(settings)].to_numpy()
+        scores = oof_scores(settings, oof["fold"].to_numpy(), targets_of(settings, oof), values)
+    else:
+        name, scores = run.name, run.scores()
+    if line := no_better_than_constant(oof, config):
+        print(f"{name}: {line}", file=sys.stderr)
+    slug = wishes.competition or slug_of(config.competition.slug)
+    message = wishes.message or f"{name}, CV {cv(scores)}"
+    return Sending(slug, name, digest(path), origin.recipe_hash, cv(scores), message)
 
 
 def cv(scores: dict[str, Any]) -> str:
@@ -97,11 +108,10 @@ def scored(entry: Entry) -> str:
     return f"{entry['run']}: public {public}{private}, CV {entry['cv'] or '-'}{where}"
 
 
-def no_better_than_constant(run: Run, config: Config) -> str:
-    """A line where the run's OOF score is no better than that of one answer for all, else ''."""
+def no_better_than_constant(oof: pd.DataFrame, config: Config) -> str:
+    """A line where the OOF score is no better than that of one answer for all, else ''."""
     settings = config.competition
     metric = metric_of(settings.metric, settings)
-    oof, _ = run.oof_table()
     targets = targets_of(settings, oof)
     if targets.ndim == 1:
         shares = np.bincount(targets, minlength=len(settings.classes)) / len(targets)

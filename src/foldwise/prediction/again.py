@@ -18,7 +18,7 @@ from foldwise.files import shown
 from foldwise.images.load import Images
 from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predict, load_fold
 from foldwise.prediction.sources import Sources, open_sources
-from foldwise.prediction.views import canonical, file_name, names_of
+from foldwise.prediction.views import canonical, file_name, named_so, names_of
 from foldwise.provenance import Provenance, prediction_columns, read_table, targets_of
 from foldwise.runs import Run
 
@@ -61,10 +61,19 @@ def predict_again(name: str, folds: str, tta: str, single: bool = False) -> None
                         run.write_predictions(fold, part.name, table, origin, views)
                         scored[views] += [table] if part.name == "oof" else []
     print(_table(config, wanted, scored))
-    names = [run.table(wanted[0], part, views).name for part in ("oof", "test")
-             for views in settings if run.table(wanted[0], part, views).is_file()]  # fmt: skip
-    places = first_few((f"fold{k}" for k in wanted), 10)
-    print(f"{first_few(names, 4)} in {shown(run.folder)}/ ({places})")
+    print(_written(run, wanted, list(settings)))
+
+
+def _written(run: Run, folds: list[int], settings: list[str]) -> str:
+    """Where the tables are, and how those of the first ``settings`` are submitted."""
+    names = [run.table(folds[0], part, views).name for part in ("oof", "test")
+             for views in settings if run.table(folds[0], part, views).is_file()]  # fmt: skip
+    places = first_few((f"fold{k}" for k in folds), 10)
+    line = f"{first_few(names, 4)} in {shown(run.folder)}/ ({places})"
+    if not all(run.table(fold, "test", settings[0]).is_file() for fold in run.finished()):
+        return line
+    how = f"./run.sh submit run={run.name} tta={named_so(settings[0])}"
+    return f"{line}\n{how} submits them"
 
 
 def _settings(config: Config, tta: str, single: bool) -> dict[str, str]:

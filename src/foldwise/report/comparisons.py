@@ -69,10 +69,10 @@ def leaderboard_figure(rows: Sequence[dict[str, Any]], run: str = "") -> Figure 
     axes = figure.subplots()
     low, high = min(cv.min(), public.min()), max(cv.max(), public.max())
     axes.plot([low, high], [low, high], color=FAINT, linewidth=1.5, label="CV = public")
-    ours = np.array([row["run"] == run for row in rows])
+    ours = np.array([row["run"].partition(":")[0] == run for row in rows])
     axes.plot(cv[~ours], public[~ours], "o", color=BLUE, markersize=8, alpha=0.8)
     axes.plot(cv[ours], public[ours], "D", color=ORANGE, markersize=9)
-    for row in rows if len(rows) <= 15 else [row for row in rows if row["run"] == run]:
+    for row in rows if len(rows) <= 15 else [rows[n] for n in np.flatnonzero(ours).tolist()]:
         axes.annotate(
             clipped(row["run"], 22), (row["cv"], row["public"]), (6, 4),
             textcoords="offset points", fontsize=10,

@@ -2,10 +2,13 @@
 
 from foldwise.competition import layout
 from foldwise.competition.submission import write_submission
+from foldwise.errors import FoldwiseError
 from foldwise.files import shown
 from foldwise.kaggle.submit import check
+from foldwise.prediction.views import canonical, file_name
 from foldwise.runs import Run
 from foldwise.verbs.table import own_keys
+from foldwise.whole import test_table
 
 
 def run(words: list[str]) -> int:
@@ -13,9 +16,24 @@ def run(words: list[str]) -> int:
     one = Run(given["run"])
     config = one.config()
     config.run = one.name  # the folder's, should a person have renamed it
-    table, _ = one.test_table()
+    views = views_said(one, given.get("tta", ""))
+    table, _ = test_table(one, views)
     data = layout.load(config)
-    path = write_submission(config, data, table)
+    path = write_submission(config, data, table, views)
     print(shown(path))
     check(config, data, path)
     return 0
+
+
+def views_said(run: Run, tta: str) -> str:
+    """The views of tta= as the tables' names have them; '' where none are said.
+
+    Raises UsageError for what is none, and FoldwiseError where a run has the submission's name.
+    """
+    views = file_name(canonical(tta, run.config().images.size or 32)) if tta else ""
+    if views and Run(f"{run.name}.{views}").config_file.is_file():
+        raise FoldwiseError(
+            f"submissions/{run.name}.{views}.csv is that of the run {run.name}.{views}: rename "
+            f"this run (./run.sh runs rename run={run.name}.{views} to=NAME)"
+        )
+    return views

@@ -26,6 +26,8 @@ OF_KERNELS = {
     "each": "train: true: a kernel for each fold",
 }
 
+OF_TTA = "other views that it was predicted with: that of submissions/<run>.<tta>.csv"
+
 OF_PSEUDO = (  # settings of pseudo.… that the verb takes bare
     *("threshold", "pool", "labels", "share", "agree", "balance", "duplicates", "weight"),
 )
@@ -86,11 +88,15 @@ VERBS = {
             "…": "every setting of `help train`; the others are as in run",
         },
     ),
-    "submission": Verb("write and check submissions/<run>.csv", {"run": "the run to take it from"}),
+    "submission": Verb(
+        "write and check submissions/<run>.csv",
+        {"run": "the run to take it from", "tta": OF_TTA},
+    ),
     "submit": Verb(
         "send submissions/<run>.csv, wait for its score, write it into submissions/log.csv",
         {
             "run": "the run whose submission it is",
+            "tta": OF_TTA,
             "message": "what Kaggle shows beside it (left out: the run and its CV)",
             "offline": "true: grade it on the competition folder's solution.csv instead",
             "wait": "minutes to wait for the score (left out: 60)",
