@@ -14,7 +14,7 @@ from foldwise import cli
 from foldwise.prediction import files
 from foldwise.provenance import read_table
 from foldwise.runs import Run
-from helpers import QUICK, Ended, write_competition
+from helpers import QUICK, Ended, refused, write_competition
 
 CLASSES = ('a,"b"', "owl <i>", "ねこ")
 COLUMNS = [f"prob_{name}" for name in CLASSES]
@@ -39,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("FOLDWISE_HOME", str(home))
         words = ("competition=pets", "folds.k=2", *QUICK)
         assert cli.main([*words, "run=a"]) == 0
-        seen = ("images.size=8", "images.crop_pct=0.8")
-        assert cli.main([*words, "run=b", "seed=1", *seen, "tta=flip"]) == 0
+        seen = ("images.size=8", "images.crop_pct=0.8", "tta=flip")
+        assert cli.main([*words, "run=b", "seed=1", *seen, "train.save_every=1"]) == 0
         assert cli.main(["predict", "run=a", "tta=flip"]) == 0
         shutil.copytree(home / "oof" / "a", home / "oof" / "c")
         for name, said in BLENDS.items():
@@ -79,6 +79,48 @@ def test_the_runs_own_test_set(
     submission = pd.read_csv(home / "submissions" / f"{name}.csv", dtype=str)
     if not folds:
         assert found["predicted"].tolist() == submission["label"].tolist()
+
+
+def test_the_weights_of_an_epoch(
+    foldwise: Callable[..., Ended], home: Path, tmp_path: Path
+) -> None:
+    def predicted(*words: str) -> pd.DataFrame:
+        ended = foldwise("predict", "run=b", test_set(home), f"out={tmp_path / 'x.csv'}", *words)
+        assert ended.code == 0, ended.err
+        return pd.read_csv(tmp_path / "x.csv")
+
+    own, first, last = predicted(), predicted("epoch=1"), predicted("epoch=2")
+    pd.testing.assert_frame_equal(own, last)  # of two epochs
+    assert not np.allclose(own[COLUMNS], first[COLUMNS], atol=1e-3)
+    one = predicted("epoch=1", "fold=1", "tta=none")
+    assert not np.allclose(one[COLUMNS], first[COLUMNS], atol=1e-3)
+    words = ("run=b", test_set(home), f"truth={home / 'input/pets/solution.csv'}")
+    ended = foldwise("evaluate", *words, "epoch=2")
+    assert (
+        ended.code == 0 and (Run("b").evaluation_folder("test.epoch002") / "scores.json").is_file()
+    )
+
+    image = f"input={home / 'input' / 'pets' / 'test' / 'te003.png'}"
+    for words, line in (
+        (
+            ("run=b", "epoch=7"),
+            "b kept no weights of epoch 7 in fold 0: there are those of epochs 1, 2",
+        ),
+        (("run=a", "epoch=1"), "there are none (train.save_every=N)"),
+        (("run=mean", "epoch=1"), "epoch=1: mean is a blend"),
+        (("run=b", "epoch=0"), "epoch=0 is no epoch"),
+    ):
+        refused(foldwise("predict", image, *words), line)
+    refused(foldwise("predict", "run=b", "tta=flip", "epoch=1"), "epoch= wants input=")
+    file = Run("b").model_file(1, 1)
+    kept = file.read_bytes()
+    for other, line in (
+        (Run("b").model_file(0, 1), "epoch001.safetensors is not the network that made the tables"),
+        (Run("a").model_file(1), "epoch001.safetensors was made by another recipe"),
+    ):
+        file.write_bytes(other.read_bytes())
+        refused(foldwise("predict", image, "run=b", "epoch=1"), line)
+    file.write_bytes(kept)
 
 
 def test_formats_agree_and_hold_the_members(

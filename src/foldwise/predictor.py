@@ -13,7 +13,7 @@ from foldwise import compose
 from foldwise.config import Config
 from foldwise.device import prepare
 from foldwise.ensemble.mixture import Mixture, mixture_of, refuse_changed
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, UsageError
 from foldwise.prediction.files import Part, networks_of, predicted, stream
 from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predict
 from foldwise.prediction.views import named_so, names_of
@@ -133,8 +133,10 @@ def _filled(part: Part, values: np.ndarray, prior: np.ndarray | None) -> np.ndar
     return rows
 
 
-def predictor_of(name: str, folds: str, views: str) -> Predictor:
+def predictor_of(name: str, folds: str, views: str, epoch: int = 0) -> Predictor:
     """``folds``: as in ``fold=``, or '' for all that are finished; ``views``: '' for the run's own.
+
+    ``epoch``: with the weights that train.save_every kept then; a blend has none.
 
     One fold of a blend is its members' with the parameters that it was scored with; of several
     folds the members' means are blended as the test set was. All networks are in memory. Raises
@@ -142,12 +144,14 @@ def predictor_of(name: str, folds: str, views: str) -> Predictor:
     """
     run = Run(name)
     config = run.config()
+    if epoch and run.is_blend():
+        raise UsageError(f"epoch={epoch}: {name} is a blend, without networks: name a member")
     device = device_of(config)
     prepare(config.train, device)
     wanted = compose.parse_folds(folds, config.folds.k) if folds else []
     if views:
         names_of(views, config.images.size or 32)  # a misspelt one is said before anything is read
-    loaded = Loaded(device, wanted[0] if len(wanted) == 1 else None, {})
+    loaded = Loaded(device, wanted[0] if len(wanted) == 1 else None, epoch, {})
     source = _source(run, wanted, [views], loaded, "")
     models = [model for models in loaded.models.values() for model in models]
     return Predictor(run, config, source, models, views)
@@ -155,10 +159,14 @@ def predictor_of(name: str, folds: str, views: str) -> Predictor:
 
 @dataclass(frozen=True)
 class Loaded:
-    """models: by run and folds, however many blends they are in. one: the only fold, or None."""
+    """models: by run and folds, however many blends they are in. one: the only fold, or None.
+
+    epoch: of the networks, 0 for the run's own.
+    """
 
     device: torch.device
     one: int | None
+    epoch: int
     models: dict[tuple[str, tuple[int, ...]], list[FoldModel]]
 
 
@@ -178,7 +186,7 @@ def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend:
     wanted = folds_to_predict(run, folds, blend)
     key = run.name, tuple(wanted)
     if key not in loaded.models:
-        loaded.models[key] = networks_of(run, wanted, loaded.device)
+        loaded.models[key] = networks_of(run, wanted, loaded.device, loaded.epoch)
     return Networks(wanted, loaded.models[key], views)
 
 

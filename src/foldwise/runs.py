@@ -249,9 +249,15 @@ class Run:
         """fold<k>/last.ckpt, which exists while the fold is unfinished."""
         return self.fold_folder(fold) / "last.ckpt"
 
-    def model_file(self, fold: int) -> Path:
-        """fold<k>/model.safetensors, the mark of a finished fold."""
-        return self.fold_folder(fold) / MODEL
+    def model_file(self, fold: int, epoch: int = 0) -> Path:
+        """fold<k>/model.safetensors, the mark of a finished fold; or epoch<n>.safetensors."""
+        return self.fold_folder(fold) / (f"epoch{epoch:03d}.safetensors" if epoch else MODEL)
+
+    def kept_epochs(self, fold: int) -> list[int]:
+        """The epochs whose weights train.save_every has kept."""
+        names = (path.stem for path in self.fold_folder(fold).glob("epoch*.safetensors"))
+        numbers = (name.removeprefix("epoch") for name in names)
+        return sorted(int(number) for number in numbers if number.isdigit())
 
     def metrics(self, fold: int) -> pd.DataFrame | None:
         """metrics.csv, or None where it is missing or damaged: nothing but its display needs it."""
@@ -265,24 +271,32 @@ class Run:
         return read_provenance(self.fold_folder(fold) / "oof.parquet")
 
     def write_model(
-        self, fold: int, tensors: dict[str, Any], provenance: Provenance, name: str = "model"
+        self, fold: int, tensors: dict[str, Any], provenance: Provenance, epoch: int = 0
     ) -> None:
-        """model.safetensors, the mark of a finished fold: to be written last; or under a ``name``.
+        """`model_file`; without an ``epoch`` it is the mark of a finished fold, written last.
 
         ``tensors``: a torch state dict.
         """
-        write_network(self.fold_folder(fold) / f"{name}.safetensors", tensors, provenance)
+        write_network(self.model_file(fold, epoch), tensors, provenance)
 
     def model_provenance(self, fold: int) -> Provenance:
         """Of a finished fold's weights. Raises FoldwiseError: missing or damaged."""
         return read_network_provenance(self.model_file(fold))
 
-    def model(self, fold: int) -> tuple[dict[str, Any], Provenance]:
-        """The tensors of model.safetensors, on the CPU, and what they were made from.
+    def model(self, fold: int, epoch: int = 0) -> tuple[dict[str, Any], Provenance]:
+        """The tensors of `model_file`, on the CPU, and what they were made from.
 
-        Raises FoldwiseError where the file is missing or damaged.
+        Raises FoldwiseError where the file is missing or damaged, or the epoch was not kept.
         """
-        return read_network(self.model_file(fold))
+        kept = self.kept_epochs(fold)
+        if epoch and epoch not in kept:
+            there = (
+                f"those of epochs {first_few(kept, 20)}" if kept else "none (train.save_every=N)"
+            )
+            raise FoldwiseError(
+                f"{self.name} kept no weights of epoch {epoch} in fold {fold}: there are {there}"
+            )
+        return read_network(self.model_file(fold, epoch))
 
     def take(self, fold: int, source: Path) -> None:
         """A fold as another machine has trained it: the files in ``source``, the model last.

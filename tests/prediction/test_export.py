@@ -101,8 +101,9 @@ def test_a_runs_folds_and_their_mean(
         train["label"] = train["label"].map({"cat": 0, "dog": 1, "owl": 2})
         train.to_csv(pets / "train.csv", index=False)
     words = ("competition=pets", "run=r", "folds.k=2", f"competition.task={task}", *QUICK)
+    words = (*words, "train.precision=fp32", "tta=none", "train.save_every=2")
     seen = ("images.size=10", "images.crop_pct=0.8") if task == "ordinal" else ()
-    assert foldwise(*words, *seen, "train.precision=fp32", "tta=none").code == 0
+    assert foldwise(*words, *seen).code == 0
     run = Run("r")
     ended = foldwise("export", "run=r")
     assert ended.code == 0, ended.err
@@ -134,6 +135,13 @@ def test_a_runs_folds_and_their_mean(
     assert {p.name for p in run.export_folder.iterdir()} == {
         "fold0.onnx", "fold1.onnx", "preprocessing.json"
     }  # fmt: skip
+    if task == "multiclass":
+        assert foldwise("export", "run=r", "fold=0", "epoch=2").code == 0
+        folder = run.export_folder / "epoch002"  # the last
+        assert (folder / "fold0.onnx").read_bytes() == (
+            run.export_folder / "fold0.onnx"
+        ).read_bytes()
+        assert json.loads((folder / "preprocessing.json").read_text())["epoch"] == 2
     ended = foldwise("export", "run=r", "fold=2")
     assert ended.code == 2 and "out of range" in ended.err
 

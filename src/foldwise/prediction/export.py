@@ -38,11 +38,12 @@ DECIDED = {
 }
 
 
-def export(name: str, folds: str, out: str, mean: bool) -> None:
+def export(name: str, folds: str, out: str, mean: bool, epoch: int = 0) -> None:
     """Write fold<k>.onnx of each fold (or mean.onnx) and preprocessing.json, and print the check.
 
     A graph predicts what torch does in float32 from one view; a file appears only where both agree
-    on images of the competition to 1e-4. Raises FoldwiseError, UsageError.
+    on images of the competition to 1e-4. ``epoch``: of the weights that train.save_every kept then,
+    in a folder of their own. Raises FoldwiseError, UsageError.
     """
     run = Run(name)
     config = run.config()
@@ -54,8 +55,9 @@ def export(name: str, folds: str, out: str, mean: bool) -> None:
         )
     refuse_without_onnx()
     wanted = _wanted(run, folds, config.folds.k)
-    folder = Path(out).expanduser() if out else run.export_folder
-    models = [load_fold(run, fold, torch.device("cpu"))[0] for fold in wanted]
+    own = run.export_folder / f"epoch{epoch:03d}" if epoch else run.export_folder
+    folder = Path(out).expanduser() if out else own
+    models = [load_fold(run, fold, torch.device("cpu"), epoch)[0] for fold in wanted]
     images, of = _images(config, models[0])
     graphs = {"mean": models} if mean else {}
     for fold, model in zip(wanted, models, strict=True):
@@ -79,7 +81,8 @@ def export(name: str, folds: str, out: str, mean: bool) -> None:
             f"{shown(folder / title)}.onnx: {size:,.1f} MB, within {found:.1g} of torch on {of}",
             flush=True,
         )
-    write_json(folder / "preprocessing.json", described(run, config, models[0], differences))
+    said = described(run, config, models[0], differences) | ({"epoch": epoch} if epoch else {})
+    write_json(folder / "preprocessing.json", said)
     print(f"{shown(folder / 'preprocessing.json')}: what an image goes through before")
 
 

@@ -102,11 +102,16 @@ def look_of_files(config: Config) -> Look:
     return look_of(config)
 
 
-def networks_of(run: Run, folds: Sequence[int], device: torch.device) -> list[FoldModel]:
-    """The networks of finished folds; on a CPU in the precision that is fast on this one."""
+def networks_of(
+    run: Run, folds: Sequence[int], device: torch.device, epoch: int = 0
+) -> list[FoldModel]:
+    """The networks of finished folds (``epoch``: as of `load_fold`).
+
+    On a CPU in the precision that is fast on this one.
+    """
     models = []
     for fold in folds:
-        model, _ = load_fold(run, fold, device)
+        model, _ = load_fold(run, fold, device, epoch)
         if device.type == "cpu" and model.config.train.precision != "fp32":
             model.config.train.precision = automatic_precision(device)
         models.append(model)

@@ -134,15 +134,19 @@ def folds_to_predict(run: Run, folds: list[int], part_of: str = "") -> list[int]
     return folds or there
 
 
-def load_fold(run: Run, fold: int, device: torch.device) -> tuple[FoldModel, Provenance]:
+def load_fold(
+    run: Run, fold: int, device: torch.device, epoch: int = 0
+) -> tuple[FoldModel, Provenance]:
     """The network of a finished fold in eval mode, its weights frozen, and what it was made from.
 
-    It predicts on a device of the same kind exactly as when it was trained. Raises FoldwiseError
-    for weights that are missing, damaged, or not of this run and fold.
+    ``epoch``: with the weights that train.save_every kept then. It predicts on a device of the same
+    kind exactly as in training. Raises FoldwiseError for weights that are missing, damaged, or not
+    of this run and fold.
     """
     config = run.config()
-    tensors, origin = run.model(fold)
-    path, advice = shown(run.model_file(fold)), "train that fold again (fold=K overwrite=true)"
+    tensors, origin = run.model(fold, epoch)
+    path = shown(run.model_file(fold, epoch))
+    advice = "train that fold again (fold=K overwrite=true)"
     if origin.recipe_hash != compose.recipe_hash(config):
         raise FoldwiseError(
             f"{path} was made by another recipe than {shown(run.config_file)} now says: restore "

@@ -114,7 +114,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
             track(state.history[-1])
             if every and state.epoch % every == 0:
                 tensors = state.result().state_dict()
-                run.write_model(fold, tensors, provenance, f"epoch{state.epoch:03d}")
+                run.write_model(fold, tensors, provenance, state.epoch)
 
     material = material_of(job, fold, train_rows, normalize, teacher)
     clock = _clock(job, partial(look, job.images), held_rows)

@@ -23,16 +23,17 @@ from foldwise.runs import Run
 from foldwise.verbs.predict import say_broken
 from foldwise.verbs.report import look_in
 from foldwise.verbs.table import own_keys
+from foldwise.verbs.words import epoch_of
 
 
 def run(words: list[str]) -> int:
     given = own_keys("evaluate", words, required=("run", "input"))
     truth, fold, tta = (given.get(key, "") for key in ("truth", "fold", "tta"))
-    evaluate(given["run"], given["input"], truth, fold, tta)
+    evaluate(given["run"], given["input"], truth, fold, tta, epoch_of(given))
     return 0
 
 
-def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
+def evaluate(name: str, place: str, truth: str, folds: str, views: str, epoch: int) -> None:
     """Write, draw and print what the run scores on the images in ``place``.
 
     ``truth``: a table of ids and labels, where neither folders nor ``place`` itself say them.
@@ -42,7 +43,7 @@ def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
     table_of_truth = place_of(truth) if truth else None
     found, targets = labelled(source, table_of_truth, run.config().competition)
     _refuse_doubled(found.ids, place)
-    predictor = predictor_of(name, folds, views)
+    predictor = predictor_of(name, folds, views, epoch)
     config = predictor.config
     settings = config.competition
     values, broken = _predictions(predictor, found)
@@ -55,7 +56,9 @@ def evaluate(name: str, place: str, truth: str, folds: str, views: str) -> None:
     said = [source.resolve().name if source.is_dir() else source.stem]
     said += [f"fold{folds}"] if folds else []
     said += [file_name(canonical(views, config.images.size or 32))] if views else []
-    facts = {"input": place, "truth": truth or None, "fold": folds or "all", "views": views or None}
+    said += [f"epoch{epoch:03d}"] if epoch else []
+    facts: dict[str, str | int | None] = {"input": place, "truth": truth or None}
+    facts |= {"fold": folds or "all", "views": views or None, "epoch": epoch or None}
     look = look_in(dict(zip(found.ids, found.files, strict=True)))
     folder, scores = write_evaluation(run, ".".join(said), table, origin, facts, look)
     say_broken({found.ids[row]: reason for row, reason in broken.items()})

@@ -13,7 +13,7 @@ from foldwise.prediction.output import format_of, ranked, short, table_of, write
 from foldwise.predictor import Predictor, predictor_of
 from foldwise.provenance import prediction_columns
 from foldwise.verbs.table import own_keys
-from foldwise.verbs.words import flag, number
+from foldwise.verbs.words import epoch_of, flag, number
 
 SAID = 20  # broken images that are listed on the screen
 
@@ -25,9 +25,10 @@ def run(words: list[str]) -> int:
             raise UsageError("views= is for the run's own rows: leave it out beside input=")
         top, members = int(number(given, "top", 5)), flag(given, "members")
         out, fold, tta = (given.get(key, "") for key in ("out", "fold", "tta"))
-        predict_input(given["run"], given["input"], out, fold, tta, max(1, top), members)
+        epoch = epoch_of(given)
+        predict_input(given["run"], given["input"], out, fold, tta, max(1, top), members, epoch)
         return 0
-    for key in ("out", "top", "members"):
+    for key in ("out", "top", "members", "epoch"):
         if key in given:
             raise UsageError(f"{key}= wants input=: an image, a folder or a list of images")
     own_keys("predict", words, required=("tta",))
@@ -39,12 +40,13 @@ def run(words: list[str]) -> int:
 
 
 def predict_input(
-    name: str, place: str, out: str, folds: str, views: str, top: int, members: bool
+    name: str, place: str, out: str, folds: str, views: str, top: int, members: bool, epoch: int
 ) -> None:
     """Print what one image is, or write what all images of a folder or list are.
 
     ``out``: a .csv, .json or .parquet, or ``-`` for JSON on the screen; ``members``: each fold's
-    (of a blend each member's) prediction, too. Raises FoldwiseError and UsageError.
+    (of a blend each member's) prediction, too; ``epoch``: as of `predictor_of`. Raises
+    FoldwiseError and UsageError.
     """
     source = place_of(place)
     single = source.is_file() and source.suffix.lower() not in LISTS
@@ -57,7 +59,7 @@ def predict_input(
         )
     if out and target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"out={out} is the list itself: give the predictions another name")
-    predictor = predictor_of(name, folds, views)
+    predictor = predictor_of(name, folds, views, epoch)
     wanted = predictor.config.competition.columns
     found = listed(source, [wanted.path, wanted.id])
     if single:

@@ -26,6 +26,7 @@ OF_KERNELS = {
     "each": "train: true: a kernel for each fold",
 }
 
+OF_EPOCH = "with the weights of that epoch, which train.save_every has kept"
 OF_TTA = "other views that it was predicted with: that of submissions/<run>.<tta>.csv"
 
 OF_PSEUDO = (  # settings of pseudo.… that the verb takes bare
@@ -43,6 +44,7 @@ VERBS = {
             "top": "classes that are shown (left out: 5)",
             "members": "true: each fold's prediction (of a blend each run's) beside the mean",
             "fold": "folds to predict: 0..4, 0,2, 3 or all (left out: those that are finished)",
+            "epoch": f"beside input=: {OF_EPOCH}",
             "tta": "views: flip, flips, d4, crop4, views8, views16, shift16, multiscale, a list",
             "views": "true: each of the views alone, too, in tables of its own",
         },
@@ -54,6 +56,7 @@ VERBS = {
             "input": "a folder with a folder a class, a .csv of images with labels, or a folder",
             "truth": "a table of ids and labels for the images of that folder",
             "fold": "folds whose mean predicts: 0..4, 0,2, 3 (left out: all that are finished)",
+            "epoch": OF_EPOCH,
             "tta": "views, as of predict (left out: the run's own)",
         },
     ),
@@ -62,6 +65,7 @@ VERBS = {
         {
             "run": "the run, not a blend",
             "fold": "folds to write: 0..4, 0,2, 3 (left out: all that are finished)",
+            "epoch": OF_EPOCH,
             "mean": "true: one file with the mean of the folds instead of one each",
             "out": "folder for the files (left out: oof/<run>/export)",
         },

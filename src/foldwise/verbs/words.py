@@ -26,6 +26,14 @@ def number(given: Mapping[str, str], key: str, default: float) -> float:
     return value
 
 
+def epoch_of(given: Mapping[str, str]) -> int:
+    """epoch=: 1 or more; 0 where it is not said. Raises UsageError for anything else."""
+    text = given.get("epoch", "")
+    if text and not (text.isdecimal() and int(text)):
+        raise UsageError(f"epoch={text} is no epoch: 1 is the first")
+    return int(text or 0)
+
+
 def choice(given: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:
     """One of ``choices``, the first where it is not said. Raises UsageError for anything else."""
     text = given.get(key, choices[0])
