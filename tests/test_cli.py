@@ -34,6 +34,24 @@ def test_every_setting_has_a_comment_that_help_shows(foldwise: Callable[..., End
         assert re.search(r"  +\S.{5,}$", line[len(key) + 3 :]), f"{key} has no comment"
 
 
+def test_help_has_the_values_that_such_a_call_would_use(foldwise: Callable[..., Ended]) -> None:
+    def said(*words: str) -> dict[str, str]:
+        ended = foldwise("help", "train", *words)
+        assert ended.code == 0, ended.err
+        return {line.split("=")[0].strip(): line for line in ended.out.splitlines() if "=" in line}
+
+    for words in ([], ["config=resnet18", "augment.preset=heavy", "train.hours=2", "tta=flip"]):
+        lines, config = said(*words), compose.flat(compose.compose(words))
+        for key in ("run", "loss.smoothing", "optimizer.lr", "augment.noise", "tta.views"):
+            assert lines[key].startswith(f"  {key}={config[key]} "), lines[key]
+    assert lines["train.epochs"].endswith("auto: as hours allow (default: 30)")
+    assert lines["train.epochs"].startswith("  train.epochs=auto ")
+    assert "(default" not in lines["run"] + lines["config"] + lines["train.inner"]
+    assert "config=resnet18" in foldwise("help", "images", "config=resnet18").out
+    wrong = foldwise("help", "train", "config=resnet81")
+    assert wrong.code == 2 and "did you mean 'resnet18'" in wrong.err
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -81,10 +99,12 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     assert "Traceback" in (home / "error.log").read_text()  # type: ignore[operator]
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("words", [["help"], ["help", "predict"], ["help", "train"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    heavy = {"torch", "timm", "pandas", "numpy", "sklearn", "cv2", "kaggle"}
+    heavy |= {"omegaconf"} if words != ["help", "train"] else set()  # that reads a recipe
     code = (
-        "import sys; from foldwise.cli import main; main(['help', 'train']);"
-        "heavy = {'torch', 'timm', 'pandas', 'numpy', 'sklearn', 'cv2', 'omegaconf', 'kaggle'};"
+        f"import sys; from foldwise.cli import main; main({words}); heavy = {heavy};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     done = subprocess.run(
