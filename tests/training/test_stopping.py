@@ -168,8 +168,9 @@ def test_hours_with_epochs_are_a_limit(
 
 
 def test_epochs_by_the_hours_want_hours(foldwise: Callable[..., Ended], pets: Path) -> None:
-    ended = foldwise(*COMMAND, "train.epochs=auto", "run=r")
-    assert ended.code == 2 and "train.hours" in ended.err
+    for epochs in ("auto", "0"):
+        ended = foldwise(*COMMAND, f"train.epochs={epochs}", "run=r")
+        assert ended.code == 2 and "train.epochs=auto (which 0 means, too)" in ended.err
 
 
 def test_the_plan_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:

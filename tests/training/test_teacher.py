@@ -100,10 +100,27 @@ def test_a_teacher_sees_the_same_images_in_its_own_way(
     assert ended.code == 0, ended.err
 
 
+def test_a_file_of_weights_becomes_a_teacher(
+    foldwise: Callable[..., Ended], big: Run, home: Path
+) -> None:
+    """By a training that changes nothing but batch normalisation's statistics."""
+    wanted = load_file(big.model_file(0))
+    torch.save(wanted, home / "big.pth")
+    words = (f"model.weights={home / 'big.pth'}", "train.epochs=1", "optimizer.lr=0", "run=made")
+    assert foldwise(*COMMAND, *words).code == 0
+    found = load_file(Run("made").model_file(0))
+    changed = {name.rpartition(".")[2] for name, value in found.items()
+               if not torch.equal(value, wanted[name])}  # fmt: skip
+    assert changed <= {"running_mean", "running_var", "num_batches_tracked"}
+    assert foldwise(*STUDENT, "distill.run=made", "run=small").code == 0
+
+
 def test_what_cannot_teach_is_refused_before_anything_is_trained(
     foldwise: Callable[..., Ended], big: Run, pets: Path, home: Path
 ) -> None:
     refused(foldwise(*STUDENT, "distill.run=bag"), "no run 'bag'", "did you mean 'big'?")
+    for name in ("there/big.pt", str(big.model_file(0))):
+        refused(foldwise(*STUDENT, f"distill.run={name}"), "is a file", f"model.weights={name} ")
     refused(foldwise(*STUDENT, "run=big"), "this run itself", code=2)
     refused(foldwise(*STUDENT, "fold=0..3", "run=s"), "folds 2, 3 of big are not finished")
     refused(foldwise(*STUDENT, "model.in_chans=1"), "model.in_chans=3, and these 1")

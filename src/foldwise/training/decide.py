@@ -75,7 +75,10 @@ def refuse_unfit(config: Config) -> None:
     watch.check_watching(config)
     check_tracker(config.train.tracker)
     if not config.train.epochs and not config.train.hours:
-        raise UsageError("train.epochs=auto is as many as fit into train.hours: say that too")
+        raise UsageError(
+            "train.epochs=auto (which 0 means, too) is as many as fit into train.hours: say that "
+            "as well, or 1 epoch or more"
+        )
     check_class_weights(config)
     check_sampler(config)
     names_of(config.tta.views, config.images.size)

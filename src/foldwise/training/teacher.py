@@ -1,6 +1,7 @@
 """distill.run=NAME: a finished run whose models teach, each only about rows that it knows."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,12 @@ def check_teacher(config: Config, folds_hash: str, folds: list[int]) -> str:
     if name == config.run:
         raise UsageError(f"distill.run={name} is this run itself: a teacher is another one")
     run = Run(name)
+    if not run.config_file.is_file() and _is_file(name):
+        raise FoldwiseError(
+            f"distill.run={name} is a file, and a teacher is a run: ./run.sh model.name=… "
+            f"model.weights={name} train.epochs=1 optimizer.lr=0 run=NAME makes one of it "
+            "(docs/training.md, Distillation); then say distill.run=NAME"
+        )
     if run.is_blend():
         raise _refusal(config, "it has no models, as blends have none: name one of its runs")
     theirs = run.config()
@@ -57,6 +64,11 @@ def check_teacher(config: Config, folds_hash: str, folds: list[int]) -> str:
         raise _refusal(config, str(error)) from error
     _refuse_seen(config, origins)
     return recipe
+
+
+def _is_file(name: str) -> bool:
+    path = Path(name).expanduser()
+    return path.is_file() or path.suffix in (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
 def load_teacher(
