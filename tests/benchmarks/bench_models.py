@@ -49,8 +49,9 @@ from foldwise.prediction.predict import predict
 from foldwise.prediction.sources import decide_look
 from foldwise.training.decide import decide
 from foldwise.training.fold import beginning
-from foldwise.training.loop import epoch_steps, fit, step
+from foldwise.training.loop import epoch_steps, fit
 from foldwise.training.material import Material
+from foldwise.training.step import train_step
 from foldwise.training.train import train
 
 SIDE, CLASSES, ROUNDS = 32, 10, 3
@@ -141,10 +142,10 @@ def training_speed(config: Config, images: Images, rows: np.ndarray, seconds: fl
     material = Material(0, rows, images, targets, normalize, device)
     batch = next(iter(images.batches([rows[:size]])))
     for _ in range(2):
-        step(config, material, state, rows[:size], batch)
+        train_step(config, material, state, rows[:size], batch)
     done, began = 0, clock(device)
     while done < 2 or clock(device) - began < seconds:
-        step(config, material, state, rows[:size], batch)
+        train_step(config, material, state, rows[:size], batch)
         done += 1
     return done * len(batch) / (clock(device) - began)
 

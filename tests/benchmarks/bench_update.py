@@ -24,7 +24,8 @@ from foldwise.device import automatic_precision, pick_device, prepare
 from foldwise.images.load import ResidentImages
 from foldwise.training.fold import beginning
 from foldwise.training.groups import freeze
-from foldwise.training.loop import Material, step
+from foldwise.training.material import Material
+from foldwise.training.step import train_step
 
 SIDE, STEPS = 32, 4
 TECHNIQUES = [
@@ -61,7 +62,7 @@ class Trainer:
         self.state.step = 0
         began = time.perf_counter()
         for _ in range(STEPS):
-            step(self.config, self.material, self.state, self.rows, self.pixels)
+            train_step(self.config, self.material, self.state, self.rows, self.pixels)
         self.state.losses.cpu()  # waits for a GPU
         return 1000 * (time.perf_counter() - began) / STEPS
 

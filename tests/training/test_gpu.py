@@ -16,8 +16,8 @@ from foldwise.device import prepare
 from foldwise.images.load import ResidentImages
 from foldwise.runs import Run
 from foldwise.training.fold import beginning
-from foldwise.training.loop import step
 from foldwise.training.material import Material
+from foldwise.training.step import train_step
 from foldwise.training.teacher import Teacher
 from helpers import QUICK, Ended
 
@@ -66,11 +66,13 @@ def test_a_step_never_waits_for_the_device(
             row_weights=torch.rand(64, device=device),
             teacher=Teacher(copy.deepcopy(state.network).eval(), 24, None, None, [0]),
         )
-    step(config, material, state, rows[:32], images[:32])  # the first step allocates and tunes
+    train_step(
+        config, material, state, rows[:32], images[:32]
+    )  # the first step allocates and tunes
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        step(config, material, state, rows[32:], images[32:])
+        train_step(config, material, state, rows[32:], images[32:])
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.isfinite(state.losses[:2]).all()

@@ -14,7 +14,7 @@ from foldwise.compose import compose
 from foldwise.device import pick_device
 from foldwise.images.load import ResidentImages
 from foldwise.runs import Run
-from foldwise.training import loop, trial
+from foldwise.training import step, trial
 from foldwise.training.fold import beginning
 from foldwise.training.material import Material
 from foldwise.training.memory import parted
@@ -43,7 +43,7 @@ def step_in_parts(parts: int) -> tuple[list[torch.Tensor], float, int]:
     pixels = torch.randint(256, (10, 12, 12, 3), generator=torch.manual_seed(0)).to(torch.uint8)
     rows, targets = np.arange(10), torch.arange(10) % 3
     material = Material(0, rows, ResidentImages(pixels), targets, normalize, device)
-    loop.step(config, material, state, rows, pixels)
+    step.train_step(config, material, state, rows, pixels)
     weights = [weight.detach().clone() for weight in state.network.parameters()]
     return weights, float(state.losses[0]), int(state.right[0])
 
@@ -65,7 +65,7 @@ def test_without_memory_a_batch_goes_through_in_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The memory holds 4 images at once from the fourth batch on: 16 go through as 4 times 4."""
-    own, seen = loop._loss, []
+    own, seen = step._loss, []
 
     def loss(config, material, state, pixels, *more):  # type: ignore[no-untyped-def]
         if len(seen) > 3 and len(pixels) > 4:
@@ -73,7 +73,7 @@ def test_without_memory_a_batch_goes_through_in_parts(
         seen.append(len(pixels))
         return own(config, material, state, pixels, *more)
 
-    monkeypatch.setattr(loop, "_loss", loss)
+    monkeypatch.setattr(step, "_loss", loss)
     ended = foldwise(*COMMAND, "train.accumulate=2", "run=r", "train.epochs=3")
     assert ended.code == 0, ended.err
     log = (Run("r").fold_folder(0) / "train.log").read_text()
@@ -86,7 +86,7 @@ def test_without_memory_a_batch_goes_through_in_parts(
 
     never = foldwise(*COMMAND, "run=never", "train.batch_size=1", "train.epochs=1")
     assert never.code in (0, 1)
-    monkeypatch.setattr(loop, "_loss", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(step, "_loss", lambda *_: (_ for _ in ()).throw(MemoryError()))
     ended = foldwise(*COMMAND, "run=none")
     assert ended.code == 1 and "out of memory" in ended.err
 
@@ -97,7 +97,7 @@ def test_parts_are_remembered(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own, seen = loop._loss, []
+    own, seen = step._loss, []
 
     def loss(config, material, state, pixels, *more):  # type: ignore[no-untyped-def]
         if len(pixels) > 8:
@@ -105,7 +105,7 @@ def test_parts_are_remembered(
         seen.append(len(pixels))
         return own(config, material, state, pixels, *more)
 
-    monkeypatch.setattr(loop, "_loss", loss)
+    monkeypatch.setattr(step, "_loss", loss)
     monkeypatch.setattr(interrupt, "pending", lambda: signal.SIGTERM if len(seen) == 4 else 0)
     assert foldwise(*COMMAND, "run=r").code == 128 + signal.SIGTERM
     monkeypatch.setattr(interrupt, "pending", lambda: 0)

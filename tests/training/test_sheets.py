@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from foldwise.tiles import Strip
-from foldwise.training import loop, sheets
+from foldwise.training import loop, sheets, step
 from helpers import Ended, write_competition
 
 HEAVY = ("augment.preset=heavy", "augment.cutmix=1", "augment.jpeg=0.3", "train.batch_size=16",
@@ -70,8 +70,9 @@ def test_the_batches_are_those_of_the_training(
         return seen[-1]
 
     undone: list[np.ndarray] = []
-    real = loop.prepared
-    monkeypatch.setattr(loop, "prepared", kept)
+    real = step.prepared
+    for module in (step, loop):  # the training and the sheets
+        monkeypatch.setattr(module, "prepared", kept)
     words = ("competition=pets", *HEAVY, "fold=2", "model.args={widths: [4]}", "train.epochs=2")
     assert foldwise(*words).code == 0
     assert len(seen) == 6

@@ -227,7 +227,7 @@ def test_an_error_inside_training_leaves_its_traceback_in_the_log(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("foldwise.training.loop.step", broken)
+    monkeypatch.setattr("foldwise.training.loop.train_step", broken)
     one_line(foldwise(*COMMAND, "run=r"), 1, "fold 0 failed with ZeroDivisionError: planted")
     log = (home / "oof" / "r" / "fold0" / "train.log").read_text()
     assert "Traceback" in log

@@ -21,8 +21,8 @@ from foldwise.errors import FoldwiseError, out_of_memory
 from foldwise.images.load import ResidentImages
 from foldwise.images.window import decode_side
 from foldwise.training.fold import beginning
-from foldwise.training.loop import step
 from foldwise.training.material import Material
+from foldwise.training.step import train_step
 
 SMALLEST = 8
 LARGEST = {"cpu": 256}  # elsewhere MOST: more images a step than that train no better
@@ -96,7 +96,7 @@ def _steps(config: Config, size: int, device: torch.device) -> Callable[[int], N
 
     def take(steps: int) -> None:
         for _ in range(steps):
-            step(config, material, state, rows, pixels)
+            train_step(config, material, state, rows, pixels)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
