@@ -12,6 +12,7 @@ import torch
 from foldwise import compose
 from foldwise.config import Config
 from foldwise.device import prepare
+from foldwise.ensemble.checks import Member
 from foldwise.ensemble.mixture import Mixture, mixture_of, refuse_changed
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.prediction.files import Part, networks_of, predicted, stream
@@ -19,8 +20,6 @@ from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predic
 from foldwise.prediction.views import named_so, names_of
 from foldwise.provenance import prediction_columns, targets_of
 from foldwise.runs import Run
-
-ALL = "*"  # of a blend's member: its own views and all others that it was predicted with
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def _source(run: Run, folds: list[int], views: list[str], loaded: Loaded, blend:
         refuse_changed(run, mixture.members)
         members: dict[str, Source] = {}
         for member in mixture.members:
-            inside = views if views != [""] else _views(member.run, member.views)
+            inside = views if views != [""] else _views_of(member)
             members[member.name] = _source(
                 member.run, folds or run.finished(), inside, loaded, run.name
             )
@@ -198,11 +197,9 @@ def _refuse_ranks(blend: Run) -> None:
         )
 
 
-def _views(run: Run, own: str) -> list[str]:
-    """The views of a blend's member, as tta= says them: names of files have _ for , and = for :."""
-    if own != ALL:
-        return [named_so(own)]
-    return ["", *map(named_so, run.views(run.finished()[0]))]
+def _views_of(member: Member) -> list[str]:
+    """The views of a blend's member, as tta= says them; '' is its own."""
+    return [named_so(views) for views in member.tables(member.run.finished()[0])]
 
 
 def class_prior(run: Run, config: Config) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +311,8 @@ def test_views_of_one_run_average_by_id(foldwise: Command, home: Path) -> None:
         for kind in ("oof", "test"):
             table, origin = run.predictions(fold, kind)
             table["prob_cat"], table["prob_dog"] = table["prob_dog"], table["prob_cat"].copy()
+            write_table(run.table(fold, kind, "none"), run.predictions(fold, kind)[0], origin)
+            origin = replace(origin, recipe_hash="with other views")
             write_table(run.table(fold, kind, "flip"), table.iloc[::-1], origin)
     for name, wanted in (("exp00:flip", [0, 1]), ("exp00:*", [0.5, 0.5])):
         ended = foldwise("blend", f"runs={name},exp01", "weights=1,0", "run=view", "overwrite=true")
@@ -319,6 +322,9 @@ def test_views_of_one_run_average_by_id(foldwise: Command, home: Path) -> None:
             found = Run("view").predictions(fold, kind)[0].set_index("id")
             cat = wanted[0] * own["prob_cat"] + wanted[1] * own["prob_dog"]
             np.testing.assert_allclose(found["prob_cat"], cat[found.index], atol=1e-6)
+    run.table(2, "oof", "flip").unlink()
+    ended = foldwise("blend", "runs=exp00:*,exp01", "run=partly")
+    assert ended.code == 1 and "exp00:*: fold 2 was not predicted with flip" in ended.err
 
 
 def test_a_user_metric_is_climbed(foldwise: Command, home: Path, tmp_path: Path,

@@ -29,8 +29,12 @@ class Member:
         return f"{self.run.name}:{self.views}" if self.views else self.run.name
 
     def tables(self, fold: int) -> list[str]:
-        """The views whose tables are averaged; '' is the run's own."""
-        return ["", *self.run.views(fold)] if self.views == ALL else [self.views]
+        """The views whose tables are averaged; '' is the run's own, which counts once."""
+        if self.views != ALL:
+            return [self.views]
+        own = self.run.provenance(fold).recipe_hash
+        origins = {views: self.run.header(fold, "oof", views)[1] for views in self.run.views(fold)}
+        return ["", *(views for views, origin in origins.items() if origin.recipe_hash != own)]
 
 
 def named(words: Sequence[str], own: str) -> list[Member]:
@@ -71,8 +75,22 @@ def named(words: Sequence[str], own: str) -> list[Member]:
                 f"there are {first_few(there) or 'none'}): make them by "
                 f"./run.sh predict run={name} tta={views}"
             )
+        _same_views(member)
         members.append(member)
     return members
+
+
+def _same_views(member: Member) -> None:
+    """Raises FoldwiseError where the mean of all views would be of others in another fold."""
+    seen = {k: member.tables(k) for k in member.run.finished()}
+    everything = sorted(set().union(*seen.values()))
+    for fold, views in seen.items():
+        lacks = [one for one in everything if one not in views]
+        if lacks:
+            raise FoldwiseError(
+                f"{member.name}: fold {fold} was not predicted with {first_few(lacks)}, as others "
+                f"were: ./run.sh predict run={member.run.name} tta={lacks[0]} fold={fold}"
+            )
 
 
 def same_settings(members: Sequence[Member], metric: str = "auto") -> Competition:

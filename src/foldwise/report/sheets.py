@@ -20,11 +20,6 @@ TINY = 40  # up to this side, images are enlarged without smoothing
 RIGHT, WRONG = "✓", "✗"
 
 
-def no_images(_: str) -> np.ndarray | None:
-    """A Look where the competition's images are not there."""
-    return None
-
-
 def sample_rows(predictions: Predictions, number: int) -> list[int]:
     """Rows for a prediction sheet: of every confidence, the surest first; the same every time.
 
