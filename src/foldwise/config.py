@@ -66,7 +66,7 @@ class Images:
     crop_pct: float = between(1.0, 0.1, 1)  # share of the side that is seen: 0.875 is 224 of 256
     decode_size: int = between(0, 0, 8192)  # side that files are decoded at; 0: size / crop_pct
     mean: list[float] = field(default_factory=list)  # of pixels from 0 to 1; []: the model's own
-    std: list[float] = field(default_factory=list)  # one a channel, or one for all, as mean
+    std: list[float] = field(default_factory=list)  # as mean: one a channel, or one for all: [0.5]
     missing: str = one_of("error", "drop")  # drop: train rows left out, test rows get the prior
     broken: str = one_of("error", "prior")  # prior: they get the class prior and teach nothing
     pack: str = "auto"  # auto: decoded once into the competition's packed/; off; or a folder

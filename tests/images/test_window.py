@@ -98,7 +98,13 @@ def test_a_pipeline_sees_what_was_decoded() -> None:
     flipping = pipeline_of(Augment(pipeline=[{"HorizontalFlip": {"p": 1}}]), images, 3, 1)
     assert cropping and flipping
     image = NOISE[0].numpy()
+    windows = [image[y : y + 28, x : x + 28] for y in range(5) for x in range(5)]
     part = cropping(image, (0, 0, 0, 0))
-    assert part.shape == (28, 28, 3)
-    assert any((part == image[y : y + 28, x : x + 28]).all() for y in range(5) for x in range(5))
+    assert part.shape == (28, 28, 3) and any((part == window).all() for window in windows)
     assert (flipping(image, (0, 0, 0, 0)) == image[:, ::-1]).all()  # a part is taken afterwards
+    now_and_then = {"RandomCrop": {"height": 28, "width": 28, "p": 0.5}}
+    some = pipeline_of(Augment(pipeline=[now_and_then]), images, 3, 1)
+    assert some
+    for row in range(20):  # whole pixels, whether it crops or not
+        part = some(image, (0, 0, 0, row))
+        assert any((part == window).all() for window in windows)

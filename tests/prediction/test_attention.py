@@ -27,6 +27,10 @@ def test_what_speaks_for_a_class_stays_bright(tmp_path: Path) -> None:
     assert image[1, 1].sum() >= 300 > image[-1, -1].sum() == 3 * 45
     assert lit(path, heat, 160).shape == (160, 80, 3)  # small images are enlarged
     assert lit(f"{path}{JOINED}{path}", heat, 40).shape[:2] == (40, 40)
+    for cells in (4, 7):  # of the middle 7 eighths of the image: dark around that
+        everywhere = lit(path, np.ones((cells, cells), np.float32), 40, share=0.875)
+        bright = everywhere.sum(axis=2) > 200
+        assert bright[3:37, 2:18].all() and not bright[:2].any() and not bright[:, 19:].any()
 
 
 @pytest.mark.parametrize("task", ["multiclass", "ordinal", "regression"])

@@ -108,7 +108,7 @@ def test_normalisation_as_it_is_said(key: str, said: list[float], scale: list[fl
     _, normalize = network_of(config, CPU)
     pixels = normalize(torch.full((1, 8, 8, 3), 255, dtype=torch.uint8))
     assert pixels[0, :, 0, 0].tolist() == pytest.approx(scale)
-    for wrong in ([1.0, 2.0], [float("nan")], [0.0]):
+    for wrong in ([0.1, 0.2], [float("nan")], [0.0], [58.4, 57.1, 57.4]):
         setattr(config.images, key, wrong)
         with pytest.raises(UsageError, match=r"images\.std=\["):
             network_of(config, CPU)

@@ -1,6 +1,7 @@
 """The main job on a small competition: what it leaves, and what bad input gets."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +154,12 @@ def test_broken_training_images_teach_nothing_and_get_the_class_prior(
     assert ended.code == 0, ended.err
     assert "2 training images do not decode, teach nothing" in ended.err
     assert "tr059.png" in ended.err
+    assert "2 training rows got the class prior: tr003, tr059" in ended.out
+    said = re.findall(r"^fold (\d): accuracy ([\d.]+) after", ended.err, re.MULTILINE)
+    scored = re.findall(r"^ +(\d) +([\d.]+) +2 ", ended.out, re.MULTILINE)
+    assert len(said) == 5 and said == scored
+    assert foldwise(*COMMAND, words[0], "debug=true").code == 0
+    assert foldwise("images", "competition=pets", "tta=flip", words[0]).code == 0
     whole, _ = read_table(Run("whole").folder / "oof.parquet")
     table, origin = read_table(Run("r").folder / "oof.parquet")
     assert sorted(origin.prior) == ["tr003", "tr059"]

@@ -155,15 +155,17 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def native_channels(names: list[str]) -> int:
     """Channels that a network takes: 3, and where a row has several images 1 (gray) or 3 each."""
-    parts = names[0].split(JOINED)
-    if len(parts) == 1:
+    count = len(names[0].split(JOINED))
+    if count == 1:
         return 3
-    try:
-        pixels = [_decoded(part, 3).astype(np.int16) for part in parts]
-    except UnreadableImage:  # named later, with all the others
-        return len(parts)
-    coloured = any((p[:, :, 0] != p[:, :, 1]).any() for p in pixels)
-    return len(parts) * (3 if coloured else 1)
+    for name in names[:64]:
+        try:
+            pixels = [_decoded(part, 3).astype(np.int16) for part in name.split(JOINED)]
+        except UnreadableImage:
+            continue  # named later, with all the others
+        coloured = any((p[:, :, 0] != p[:, :, 1]).any() for p in pixels)
+        return count * (3 if coloured else 1)
+    return count
 
 
 def native_size(files: list[str]) -> int:

@@ -66,7 +66,7 @@ class Pipeline:
     """
 
     def __init__(self, settings: Augment, images: Images, channels: int, workers: int) -> None:
-        self.side, self.workers = decode_side(images), workers
+        self.side, self.share, self.workers = decode_side(images), images.crop_pct, workers
         # Several stacked images are given to the transforms one after the other, with the same
         # random numbers: most of them know RGB and gray alone.
         step = 3 if channels % 3 == 0 else 1
@@ -77,6 +77,10 @@ class Pipeline:
     def __call__(self, image: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
         """uint8 (side, side, channels), augmented; ``key`` decides. Raises FoldwiseError."""
         result = self.made(image, key)
+        if self.side != len(image) == len(result):  # of transforms that crop now and then
+            part = max(self.side, round(len(image) * self.share))
+            top, left = np.random.default_rng((*key, 1)).integers(0, len(image) - part + 1, 2)
+            result = result[top : top + part, left : left + part]
         return resized(result, self.side, self.side)
 
     def made(self, image: np.ndarray, key: tuple[int, ...]) -> np.ndarray:

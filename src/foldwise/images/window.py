@@ -18,9 +18,7 @@ from foldwise.images.decode import resized
 from foldwise.images.geometry import draw_crop
 from foldwise.images.parallel import in_threads
 
-SMALLER = (
-    1.5  # what bilinear sampling passes over no pixel at; beyond, several samples are averaged
-)
+SMALLER = 1.5  # times: from there on bilinear sampling would pass over pixels
 
 
 def decode_side(images: Settings) -> int:
@@ -42,10 +40,10 @@ def middle(images: Tensor, settings: Settings) -> Tensor:
 
 
 def random_part(images: Tensor, settings: Settings, augment: Augment) -> tuple[Tensor, Augment]:
-    """A part of each uint8 image (batch, side, side, channels), at images.size, and what is left
-    of the augmentation: without a random resized crop, which is then done.
+    """A part of each uint8 image (batch, side, side, channels), at images.size.
 
-    Otherwise a part is as large as the middle that is predicted from. From the device's generator.
+    And what is left of the augmentation: without its random resized crop, which this is; otherwise
+    a part is as large as the middle that is predicted from. Drawn from the device's generator.
     """
     side, size, count = images.shape[1], settings.size, len(images)
     if side == size:  # decoded so, or cropped by a pipeline

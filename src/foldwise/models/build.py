@@ -86,8 +86,9 @@ def _create(settings: Model, classes: int, size: int, pretrained: bool) -> nn.Mo
         raise UsageError(f"model.name={settings.name} does not build: {error}") from error
     if pretrained and (known is None or not known.has_weights):
         raise UsageError(
-            f"model.pretrained=true: there are no weights for {settings.name}; model.weights=PATH "
-            "takes a local file, model.pretrained=false starts from scratch"
+            f"model.pretrained=true: there are no weights for {settings.name}; model.name= takes a "
+            "model of timm's that has some, model.weights=PATH a local file, and "
+            "model.pretrained=false starts from scratch"
         )
     options = _options(settings, classes)
     if known is not None and known.fixed_input_size:

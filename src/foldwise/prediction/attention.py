@@ -45,26 +45,34 @@ def attention(run: Run, asked: Sequence[tuple[str, int, int]], side: int) -> lis
                 f"no Grad-CAM of model.name={config.model.name}: {error}"
             ) from error
         for n, heat in zip(here, maps, strict=True):
-            shown[n] = lit(asked[n][0], _widened(heat, config.images.crop_pct), side)
+            shown[n] = lit(asked[n][0], heat, side, config.images.crop_pct)
     return [shown[n] for n in range(len(asked))]
 
 
-def _widened(heat: np.ndarray, share: float) -> np.ndarray:
-    """A map of the middle of an image as one of the whole image, of which it is a ``share``."""
-    rest = [round(side * (1 / share - 1) / 2) for side in heat.shape]
-    return np.pad(heat, [(n, n) for n in rest])
+def lit(file: str, heat: np.ndarray, side: int, share: float = 1.0) -> np.ndarray:
+    """An image under a heat map from 0 to 1; images of one row stand beside each other.
 
-
-def lit(file: str, heat: np.ndarray, side: int) -> np.ndarray:
-    """An image under a heat map from 0 to 1; images of one row stand beside each other."""
+    The map is of the middle ``share`` of each image's sides.
+    """
     image = thumb(file, side)
     assert image is not None  # it has just been decoded
     small = max(image.shape[:2]) < side // 2
     if small:  # so that the map is seen on images of a few pixels, too
         factor = max(1, side // max(image.shape[:2]))
         image = image.repeat(factor, axis=0).repeat(factor, axis=1)
-    heat = np.tile(heat, (1, len(file.split(JOINED))))
     height, width = image.shape[:2]
-    light = cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)[..., None]
+    edges = np.linspace(0, width, len(file.split(JOINED)) + 1).astype(int)
+    parts = [_light(heat, height, int(part), share) for part in np.diff(edges)]
+    light = np.concatenate(parts, axis=1)[..., None]
     warm = image * (DIM + (1 - DIM) * light) + light * np.array([60, 25, 0])
     return np.rint(warm.clip(0, 255)).astype(np.uint8)
+
+
+def _light(heat: np.ndarray, height: int, width: int, share: float) -> np.ndarray:
+    """A map of the middle of an image, as large as the image: float32 (height, width)."""
+    light = np.zeros((height, width), np.float32)
+    tall, wide = max(1, round(share * height)), max(1, round(share * width))
+    top, left = (height - tall) // 2, (width - wide) // 2
+    seen = cv2.resize(heat, (wide, tall), interpolation=cv2.INTER_CUBIC)
+    light[top : top + tall, left : left + wide] = seen.clip(0, 1)
+    return light

@@ -1,6 +1,5 @@
 """A fold's network with all that decides about its predictions: built, or loaded from its run."""
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,14 +93,15 @@ def _each(said: list[float], own: list[float], key: str) -> list[float]:
     """A number a channel: what ``images.<key>`` says of each image of a row, or the model's."""
     if not said:
         return own
+    counts = {1, 3, len(own)} if len(own) % 3 == 0 else {1, len(own)}
     if (
-        len(own) % len(said)
-        or not all(map(math.isfinite, said))
-        or (key == "std" and min(said) <= 0)
+        len(said) not in counts
+        or not all(0 <= n <= 1 for n in said)
+        or (key == "std" and 0 in said)
     ):
         raise UsageError(
-            f"images.{key}={said}: say one number for each of {len(own)} channels, or one for all"
-            f"{', larger than 0' if key == 'std' else ''}; [] is the model's own"
+            f"images.{key}={said}: say one number for each of {len(own)} channels, or one for all, "
+            f"of pixels from 0 to 1 (divide by 255)"
         )
     return said * (len(own) // len(said))
 

@@ -53,7 +53,8 @@ def open_sources(
     count = len(train) + len(test) + (0 if pool in (None, test) else len(pool or []))
     folder = None if debug else _pack_folder(config, data, look, count)
     packs = [open_pack(names, look, folder, workers) if folder else None for names in (train, test)]
-    broken = {} if debug else _broken(config, data, packs)  # two batches: their own images tell
+    quick = debug and config.images.broken == "error"  # two batches: their own images tell
+    broken = {} if quick else _broken(config, data, packs)
     train_usable = np.array([path not in broken for path in train], bool)
     test_rows = np.flatnonzero([path != "" and path not in broken for path in test])
     resident = 0.0 if debug else config.images.resident_gb

@@ -85,14 +85,16 @@ def load(path: Path, identity: str, state: State) -> None:
     try:
         content = torch.load(path, map_location=state.losses.device, weights_only=True)
         if content["identity"] != identity:
-            raise FoldwiseError(f"{shown(path)} belongs to another recipe or split; {way_on}")
+            raise FoldwiseError(
+                f"{shown(path)} belongs to another recipe, split or set of images; {way_on}"
+            )
         state.network.load_state_dict(content["network"])
         if state.ema:
             state.ema.network.load_state_dict(content["ema"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         state.losses.copy_(content["losses"])
-        state.right.copy_(content["right"])
+        state.right.copy_(content["right"]) if "right" in content else state.right.fill_(-1)
         state.epoch, state.step = content["epoch"], content["step"]
         state.history = content["history"]
         state.plateau = Plateau(**content["plateau"])

@@ -15,6 +15,7 @@ import torch
 
 from foldwise import compose
 from foldwise.begin import refuse_taken
+from foldwise.competition.foldfiles import digest
 from foldwise.competition.metrics import loss_metric, metric_of, watched
 from foldwise.config import Config
 from foldwise.device import seed_for
@@ -87,7 +88,7 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
     if labels and job.ranks.first:
         write_labels(config, run, labels, provenance)
         say(log, f"fold {fold} learns {len(labels.ids):,} pseudo-labels")
-    last, identity = run.checkpoint(fold), provenance.to_json()
+    last, identity = run.checkpoint(fold), provenance.to_json() + _left_out(job)
     if last.is_file():
         checkpoint.load(last, identity, state)
         say(log, f"fold {fold} goes on at epoch {state.epoch + 1}, step {state.step + 1}")
@@ -126,11 +127,12 @@ def _train(job: Job, fold: int, log: TextIO) -> None:
 
     predictions = look(job.images, shortened(config, held_rows))
     chosen = state.history[watch.best_epoch(config, state.history) - 1 if state.best else -1]
-    chosen |= _scores(job, "val", shortened(config, held_rows), predictions)
+    prior = _prior(job, train_rows)
+    chosen |= _scores(job, "val", *_with_prior(job, fold, predictions, prior))
     test = _test_predictions(job, look, log)
     if not job.ranks.first:
         return
-    _write_predictions(job, fold, provenance, _prior(job, train_rows), predictions, test)
+    _write_predictions(job, fold, provenance, prior, predictions, test)
     track(chosen)
     end_tracking()
     say(log, _end_line(job, fold, state, chosen))
@@ -146,6 +148,12 @@ def _origin(job: Job, fold: int, teacher: Teacher | None, labels: FoldLabels | N
     kept = kept and holds_out(job.config, fold, job.split.hash)
     recipe = compose.recipe_hash(job.config)
     return Provenance(fold, recipe, job.split.hash, [fold] if kept else [])
+
+
+def _left_out(job: Job) -> str:
+    """Stands for the train rows whose images do not decode; '' where all do."""
+    names = job.data.train["id"][~job.usable].tolist()
+    return f" without {digest([(name, '') for name in names])}" if names else ""
 
 
 def _look(
@@ -225,6 +233,17 @@ def _prior(job: Job, train_rows: np.ndarray) -> np.ndarray:
     return np.bincount(values, minlength=len(job.data.classes)) / len(values)
 
 
+def _with_prior(
+    job: Job, fold: int, predictions: np.ndarray, prior: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The held-out rows and what is said of them: those without a usable image have the prior."""
+    held = job.split.fold == fold
+    rows, others = np.flatnonzero(held & job.usable), np.flatnonzero(held & ~job.usable)
+    said = np.tile(prior.astype(np.float32), (len(others), 1))
+    together = np.concatenate([predictions.reshape(-1, len(prior)), said])
+    return np.concatenate([shortened(job.config, rows), others]), together
+
+
 def _known(job: Job, fold: int, rows: np.ndarray) -> pd.DataFrame:
     """id, fold and the labels that are scored, of held-out rows."""
     train = job.data.train
@@ -242,7 +261,7 @@ def _clock(job: Job, look: Callable[[np.ndarray], np.ndarray], rows: np.ndarray)
     look(sample)  # the first is slower
     began = time.monotonic()
     look(sample)
-    each = (time.monotonic() - began) / len(sample)
+    each = (time.monotonic() - began) / max(1, len(sample))
     deadline = job.budget.deadline(each * (len(rows) + len(job.test_rows)))
     clock = Clock(deadline, planned=not job.config.train.epochs)
     if clock.up():

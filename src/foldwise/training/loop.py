@@ -213,6 +213,8 @@ def _train_accuracy(config: Config, material: Material, state: State) -> dict[st
     """The share of the epoch's images that are right, as they were seen and when they were."""
     if config.competition.task not in ONE_CLASS:
         return {}
+    if (state.right[: state.step] < 0).any():  # of a checkpoint that did not count them
+        return {}
     right = material.ranks.mean(state.right[: state.step]).cpu().double().mean()
     size = min(config.train.batch_size, len(material.rows))
     return {"train_accuracy": float(right) * material.ranks.count / size}

@@ -75,10 +75,13 @@ def fold_rows(job: Job, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Raises FoldwiseError where nothing is left.
     """
     config = job.config
-    rows = np.flatnonzero((job.split.fold != fold) & job.mended.kept & job.usable)
+    known = (job.split.fold != fold) & job.mended.kept
+    rows = np.flatnonzero(known & job.usable)
     held_rows = np.flatnonzero((job.split.fold == fold) & job.usable)
     if not len(rows):
-        raise FoldwiseError("corrections.csv drops all of its training rows: keep some")
+        why = "its training images do not decode: restore them"
+        why = why if known.any() else "corrections.csv drops all of its training rows: keep some"
+        raise FoldwiseError(why)
     if config.data.fraction < 1:
         classes = strata(job.mended.values[rows], config.competition.task)
         rows = fraction_of(rows, classes, config.data.fraction, config.seed)

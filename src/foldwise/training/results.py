@@ -36,11 +36,14 @@ def finish(run: Run, config: Config, data: CompetitionData, split: FrozenFolds) 
         print(_table(run, scores))
         if test is not None and len(folds) == split.k:
             places.append(f"submission in {shown(write_submission(config, data, test))}")
-    prior = run.test_table()[1].prior if test is not None else []
-    if prior and config.debug:
+    kinds = {"training": "oof", "test": "test"} if test is not None else {"training": "oof"}
+    priors = {what: run.header(None, kind)[1].prior for what, kind in kinds.items()}
+    if any(priors.values()) and config.debug:
         print("debug: two batches were predicted, all other rows have the class prior")
-    elif prior:
-        print(f"{len(prior)} test rows got the class prior: {first_few(prior)}")
+    else:
+        for what, prior in priors.items():
+            if prior:
+                print(f"{len(prior)} {what} rows got the class prior: {first_few(prior)}")
     print("; ".join(places))
 
 

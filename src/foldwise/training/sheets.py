@@ -24,7 +24,7 @@ from foldwise.device import pick_device, prepare
 from foldwise.errors import FoldwiseError
 from foldwise.files import write_bytes
 from foldwise.images.apart import Part, parts_of
-from foldwise.images.decode import threads
+from foldwise.images.decode import find_broken, threads
 from foldwise.images.load import ResidentImages, open_images
 from foldwise.images.pipeline import pipeline_of
 from foldwise.images.window import decode_side, middle
@@ -86,10 +86,15 @@ def _example(config: Config, data: CompetitionData) -> Example:
     prepare(config.train, device)
     place = torch.device("cpu") if pipeline else device
     files, look = data.train["file"].tolist(), decide_look(config, data)
-    images = open_images(files, look, place, threads(config.images.workers), resident_gb=0)
+    workers, broken = threads(config.images.workers), dict[str, str]()
+    if config.images.broken == "prior":
+        broken = find_broken(files, workers, data.folder / ".images-decode")
+    usable = np.array([path not in broken for path in files], bool)
+    files = [path if good else "" for path, good in zip(files, usable, strict=True)]
+    images = open_images(files, look, place, workers, resident_gb=0)
     job = Job(
         config, Run(config.run), data, split, device, mended,
-        images=images, usable=np.ones(len(files), bool),
+        images=images, usable=usable,
         test_images=None, test_rows=np.arange(0), pipeline=pipeline,
     )  # fmt: skip
     _, normalize = network_of(config, device, first_weights=False)
@@ -102,7 +107,7 @@ def _example(config: Config, data: CompetitionData) -> Example:
 def labels(example: Example) -> bytes:
     """Training images with what they are trained to be: of every class some, or spread evenly."""
     job, config = example.job, example.job.config
-    rows = _spread(config, job.mended.values, np.flatnonzero(job.mended.kept))
+    rows = _spread(config, job.mended.values, np.flatnonzero(job.mended.kept & job.usable))
     images = next(iter(job.images.batches([rows]))).cpu().numpy()
     said = [_said(example, example.material.targets[int(row)]) for row in rows]
     ids = job.data.train["id"].iloc[rows]
