@@ -42,6 +42,8 @@ def test_values_get_the_type_of_their_setting() -> None:
         ("config=defualt", "no recipe 'defualt' .* did you mean 'default'?"),
         ("run=a/b", "cannot be a folder's name"),
         ("run=../up", "cannot be a folder's name"),
+        ("run=log", "run=log is taken: submissions/log.csv is the log of all that was sent"),
+        ("run=Log", "run=Log is taken"),
         ("competition=", "names no competition"),
         ("model.args=[", "cannot be read"),
         ("overwrite=perhaps", "not of type bool"),

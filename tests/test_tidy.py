@@ -92,6 +92,8 @@ def test_renaming_never_overwrites(foldwise: Callable[..., Ended], home: Path) -
     assert (ended.code, "submissions/c.csv is there already" in ended.err) == (1, True)
     ended = foldwise("runs", "rename", "run=a", "to=../c")
     assert (ended.code, "cannot be a folder's name" in ended.err) == (2, True)
+    ended = foldwise("runs", "rename", "run=a", "to=LOG")
+    assert (ended.code, "to=LOG is taken: submissions/log.csv is" in ended.err) == (2, True)
     with Run("a").fold_log(3):
         for words in (("rename", "run=a", "to=d"), ("remove", "run=a", "yes=true")):
             ended = foldwise("runs", *words)

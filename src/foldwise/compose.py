@@ -343,12 +343,17 @@ def _name_run(config: Config, recipe: Path) -> None:
         config.run += "-debug"
 
 
-def check_run_name(name: str) -> None:
-    """Raises UsageError for a name that is none for a run's folder."""
+def check_run_name(name: str, key: str = "run") -> None:
+    """Raises UsageError for a name that is none for a run's folder and submission."""
     if not re.fullmatch(r"[^\W_][\w.+=@-]*", name):
         raise UsageError(
-            f"run={name} cannot be a folder's name: letters, digits and . _ - + = @, "
-            "beginning with a letter or digit; say run=NAME"
+            f"{key}={name} cannot be a folder's name: letters, digits and . _ - + = @, "
+            f"beginning with a letter or digit; say {key}=NAME"
+        )
+    if name.lower() == "log":  # some disks take LOG.csv for log.csv
+        raise UsageError(
+            f"{key}={name} is taken: submissions/log.csv is the log of all that was sent; "
+            f"say {key}=NAME"
         )
 
 

@@ -26,7 +26,7 @@ def rename(run: Run, to: str) -> list[str]:
     UsageError for a name that cannot be one, FoldwiseError where the name is taken or the run is
     being trained.
     """
-    compose.check_run_name(to)
+    compose.check_run_name(to, "to")
     config, new = run.config(), Run(to)
     refuse_training(run)
     views = ["", *dict.fromkeys(views for fold in run.finished() for views in run.views(fold))]
