@@ -123,6 +123,40 @@ def test_removing_needs_a_yes(foldwise: Callable[..., Ended], home: Path) -> Non
     assert [path.name for path in (home / "oof").iterdir()] == ["other"]
 
 
+def test_only_the_runs_of_a_competition_go(foldwise: Callable[..., Ended], home: Path) -> None:
+    for name in ("exp1", "debug1"):
+        make_run(name, debug=name == "debug1")
+    for name in ("exp2", "debug2"):
+        make_run(name, competition__slug="other", debug=name == "debug2")
+    ended = foldwise("runs", "remove", "run=exp*", "competition=mad", "yes=true")
+    assert (ended.code, "no run of mad; there are runs of made, other" in ended.err) == (1, True)
+    ended = foldwise("runs", "remove", "run=exp1", "competition=other", "yes=true")
+    assert (ended.code, "run=exp1 names no run of other" in ended.err) == (1, True)
+    assert foldwise("runs", "remove", "run=exp*", "competition=other", "yes=true").code == 0
+    assert foldwise("runs", "clean", "competition=other", "yes=true").code == 0
+    assert sorted(path.name for path in (home / "oof").iterdir()) == ["debug1", "exp1"]
+    assert foldwise("runs", "clean", "competition=mad", "yes=true").code == 1
+    assert foldwise("report", "run=*", "competition=other").code == 1
+    assert "\n2 runs, " in foldwise("runs").out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("runs run=a", "run= has no meaning in runs, which takes competition=: leave it out"),
+        ("runs rename run=a to=b competition=made", "competition= has no meaning in runs rename"),
+        ("runs compare run=a with=b competition=made", "has no meaning in runs compare"),
+        ("runs clean run=a", "run= has no meaning in runs clean, which takes competition=, days="),
+        ("report run=a runs=b", "leave it out beside run="),
+    ],
+)
+def test_keys_without_a_meaning_are_refused(
+    foldwise: Callable[..., Ended], home: Path, words: str, line: str
+) -> None:
+    ended = foldwise(*words.split())
+    assert (ended.code, line in ended.err) == (2, True), ended.err
+
+
 @pytest.mark.parametrize(("answer", "stays"), [("n", True), ("", True), ("y", False)])
 def test_a_person_is_asked(
     foldwise: Callable[..., Ended],
@@ -134,7 +168,7 @@ def test_a_person_is_asked(
     make_run("r")
     answering(monkeypatch, answer)
     ended = foldwise("runs", "remove", "run=r")
-    assert ended.code == 0 and "delete 1 runs" in ended.err
+    assert ended.code == 0 and "delete 1 run, " in ended.err
     assert Run("r").folder.exists() == stays
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foldwise import compose
-from foldwise.errors import FoldwiseError, UsageError, first_few
+from foldwise.errors import FoldwiseError, UsageError, first_few, nearest
 from foldwise.files import abandoned, home, shown, submission_file, write_text
 from foldwise.runs import Run, every_run
 
@@ -31,7 +31,7 @@ def rename(run: Run, to: str) -> list[str]:
     refuse_training(run)
     views = ["", *dict.fromkeys(views for fold in run.finished() for views in run.views(fold))]
     files = {submission_file(run.name, one): submission_file(to, one) for one in views}
-    files = {old: new for old, new in files.items() if old.exists()}
+    files = {old: new for old, new in files.items() if old.exists() and old.stem != "log"}
     for path in (new.folder, *files.values()):
         if path.exists():
             raise FoldwiseError(f"{shown(path)} is there already: choose another name than {to}")
@@ -97,7 +97,7 @@ def refuse_training(run: Run) -> None:
 def delete(path: Path) -> None:
     """Remove a run, or a file or folder of one; a folder is first moved aside, so that no run is
     seen by halves. Raises FoldwiseError where the run is being trained by now."""
-    refuse_training(Run(path.relative_to(home() / "oof").parts[0]))
+    refuse_training(_run_of(path))
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -115,11 +115,12 @@ class Leftover:
     size: int
 
 
-def leftovers(days: float) -> list[Leftover]:
+def leftovers(days: float, competition: str = "") -> list[Leftover]:
     """What `runs clean` would delete, biggest first; never anything of a run in training.
 
-    Debug runs; runs without a finished fold, and checkpoints of unfinished folds, that nobody has
-    touched for ``days``; checkpoints of finished folds; what killed processes left half written.
+    ``competition``: only in its runs, as of `runs_of`. Debug runs; runs without a finished fold,
+    and checkpoints of unfinished folds, that nobody has touched for ``days``; checkpoints of
+    finished folds; what killed processes left half written.
     """
     found = []
     before = time.time() - days * DAY
@@ -138,7 +139,9 @@ def leftovers(days: float) -> list[Leftover]:
         if not inside and place.exists():
             rest = [p for p in place.iterdir() if abandoned(p)]
             found += [_leftover(path, "half written by a killed process") for path in rest]
-    return sorted(found, key=lambda one: -one.size)
+    names = {run.name for run in runs_of(competition)} if competition else set()
+    chosen = [one for one in found if not competition or _run_of(one.path).name in names]
+    return sorted(chosen, key=lambda one: -one.size)
 
 
 def _is_debug(run: Run) -> bool:
@@ -185,19 +188,55 @@ def agreed(question: str, yes: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def several(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def megabytes(size: float) -> str:
     return f"{size / 2**20:,.1f} MB"
 
 
-def named(names: str) -> list[Run]:
-    """``a,b`` or ``'exp*'`` -> these runs. Raises FoldwiseError where a name fits none."""
+def named(names: str, competition: str = "") -> list[Run]:
+    """``a,b`` or ``'exp*'`` -> these runs, of all or of one competition.
+
+    Raises FoldwiseError where a name fits none.
+    """
     found: dict[str, Run] = {}
-    for word in names.split(","):
-        fit = [run for run in every_run() if Path(run.name).match(word.strip())]
+    for word in map(str.strip, names.split(",")):
+        fit = [run for run in every_run() if Path(run.name).match(word)]
         if not fit:
-            Run(word.strip()).config()  # says that there is none, and which is near
+            Run(word).config()  # says that there is none, and which is near
+        if competition:
+            chosen = {run.name for run in runs_of(competition)}
+            fit = [run for run in fit if run.name in chosen]
+        if not fit:
+            raise FoldwiseError(
+                f"run={word} names no run of {competition}: ./run.sh runs "
+                f"competition={competition} lists these"
+            )
         found |= {run.name: run for run in fit}
     return list(found.values())
+
+
+def runs_of(competition: str) -> list[Run]:
+    """The runs of a competition, by name. Raises FoldwiseError where there are none."""
+    slugs = dict[str, str]()
+    for run in every_run():
+        with contextlib.suppress(FoldwiseError):  # nobody knows whose it is
+            slugs[run.name] = Path(run.config().competition.slug).name
+    chosen = [Run(name) for name, slug in slugs.items() if slug == competition]
+    if not chosen:
+        known = sorted(set(slugs.values()))
+        raise FoldwiseError(
+            f"oof/ has no run of {competition}; there are runs of {first_few(known) or 'none'}"
+            f"{nearest(competition, known)}"
+        )
+    return chosen
+
+
+def _run_of(path: Path) -> Run:
+    """The run that a path below oof/ is in."""
+    return Run(path.relative_to(home() / "oof").parts[0])
 
 
 def table_of(rows: Sequence[Leftover]) -> list[str]:

@@ -20,7 +20,7 @@ from foldwise.report.report import report_run
 from foldwise.report.sheets import Look, Tile, caption, rival_classes
 from foldwise.report.style import INK, clipped
 from foldwise.runs import Run, every_run
-from foldwise.tidy import named
+from foldwise.tidy import named, several
 from foldwise.verbs.table import own_keys
 from foldwise.verbs.words import flag
 
@@ -33,6 +33,8 @@ def run(words: list[str]) -> int:
     for key in ("gradcam", "fold"):
         if given.get(key, "false") != "false" and not given.get("run"):
             raise UsageError(f"{key}={given[key]} wants a run: say run=NAME too")
+    if given.get("run") and given.get("runs"):
+        raise UsageError("runs= is for the page of all runs: leave it out beside run=")
     run, runs, competition = (given.get(key, "") for key in ("run", "runs", "competition"))
     report(run, runs, competition, gradcam, given.get("fold", ""))
     return 0
@@ -41,7 +43,7 @@ def run(words: list[str]) -> int:
 def report(run: str, runs: str, competition: str, gradcam: bool = False, folds: str = "") -> None:
     """The page of a run (or of each that a pattern names), or one page a competition."""
     if run:
-        _pages(named(run), gradcam, folds)
+        _pages(named(run, competition), gradcam, folds)
         return
     found, unreadable = all_facts(named(runs) if runs else every_run())
     chosen = of_competition(found, competition)
@@ -49,7 +51,7 @@ def report(run: str, runs: str, competition: str, gradcam: bool = False, folds: 
         listed = [facts for facts in chosen if facts.competition == name]
         files, _ = files_of(listed[0].config)
         path = report_competition(name, listed, unreadable, look_in(files))
-        print(f"{shown(path)}: {len(listed)} runs; open it in a browser")
+        print(f"{shown(path)}: {several(len(listed), 'run')}; open it in a browser")
 
 
 def _pages(runs: Sequence[Run], gradcam: bool, folds: str) -> None:

@@ -18,34 +18,47 @@ from foldwise.tidy import (
     named,
     refuse_training,
     rename,
+    several,
     table_of,
     users,
 )
 from foldwise.verbs.table import own_keys
 from foldwise.verbs.words import flag
 
+ACTIONS = {  # the keys that each needs, and those that it may have
+    "list": ((), ("competition",)),
+    "compare": (("run", "with"), ()),
+    "rename": (("run", "to"), ()),
+    "remove": (("run",), ("competition", "yes")),
+    "clean": ((), ("competition", "days", "yes")),
+}
+
 
 def run(words: list[str]) -> int:
     action = words.pop(0) if words and "=" not in words[0] else "list"
-    wanted = {"list": (), "compare": ("run", "with"), "rename": ("run", "to"), "remove": ("run",),
-              "clean": ()}  # fmt: skip
-    if action not in wanted:
+    if action not in ACTIONS:
         raise UsageError(
             f"runs {action}: say runs, runs compare, runs rename, runs remove or runs clean"
-            f"{nearest(action, wanted)}"
+            f"{nearest(action, ACTIONS)}"
         )
-    given = own_keys("runs", words, required=wanted[action])
-    yes = flag(given, "yes")
+    needed, others = ACTIONS[action]
+    given = own_keys("runs", words, required=needed)
+    for key in given:
+        if key not in (*needed, *others):
+            verb = "runs" if action == "list" else f"runs {action}"
+            takes = ", ".join(f"{one}=" for one in (*needed, *others))
+            raise UsageError(f"{key}= has no meaning in {verb}, which takes {takes}: leave it out")
+    yes, competition = flag(given, "yes"), given.get("competition", "")
     if action == "list":
-        list_runs(given.get("competition", ""))
+        list_runs(competition)
     elif action == "compare":
         compare_runs(given["run"], given["with"])
     elif action == "rename":
         rename_run(given["run"], given["to"])
     elif action == "remove":
-        remove_runs(given["run"], yes)
+        remove_runs(given["run"], competition, yes)
     else:
-        clean_runs(given.get("days", ""), yes)
+        clean_runs(given.get("days", ""), competition, yes)
     return 0
 
 
@@ -54,16 +67,17 @@ def list_runs(competition: str) -> None:
     found, unreadable = all_facts(every_run())
     chosen = of_competition(found, competition)
     print("\n".join([*table(chosen), *unreadable]))
-    print(f"\n{len(chosen)} runs, {megabytes(sum(facts.size for facts in chosen))} in oof/")
+    size = sum(facts.size for facts in chosen)
+    print(f"\n{several(len(chosen), 'run')}, {megabytes(size)} in oof/")
 
 
 def rename_run(run: str, to: str) -> None:
     print("\n".join(rename(Run(run), to)))
 
 
-def remove_runs(names: str, yes: bool) -> None:
+def remove_runs(names: str, competition: str, yes: bool) -> None:
     """Delete runs, after asking. Submissions stay."""
-    runs = named(names)
+    runs = named(names, competition)
     for run in runs:
         refuse_training(run)
     size = sum(runview.size(run) for run in runs)
@@ -72,7 +86,7 @@ def remove_runs(names: str, yes: bool) -> None:
             f"{megabytes(runview.size(run))}  {shown(run.folder)}: folds {run.finished() or 'none'}"
         )
     print("".join(f"{line}, and could not be made again\n" for line in users(runs)), end="")
-    _delete(f"{len(runs)} runs", [run.folder for run in runs], size, yes)
+    _delete(several(len(runs), "run"), [run.folder for run in runs], size, yes)
 
 
 def compare_runs(run: str, other: str) -> None:
@@ -89,7 +103,7 @@ def compare_runs(run: str, other: str) -> None:
         print("they were trained on different splits: compare with care")
 
 
-def clean_runs(days: str, yes: bool) -> None:
+def clean_runs(days: str, competition: str, yes: bool) -> None:
     """Delete what nobody needs any more, after asking."""
     try:
         age = float(days or 7)
@@ -97,7 +111,7 @@ def clean_runs(days: str, yes: bool) -> None:
         age = -1
     if not 0 <= age < math.inf:
         raise UsageError(f"days={days} is no number of days: say how old, as in days=7")
-    found = leftovers(age)
+    found = leftovers(age, competition)
     if not found:
         print("nothing to clean")
         return

@@ -163,7 +163,7 @@ VERBS = {
         "the table of runs; runs compare says which of two is really better; runs rename, "
         "runs remove, runs clean",
         {
-            "competition": "only this competition's runs",
+            "competition": "only this competition's runs: of the table, remove and clean",
             "run": "the run to compare, rename or remove; several to remove: a,b or 'exp*'",
             "with": "compare: the run beside it",
             "to": "its new name",
