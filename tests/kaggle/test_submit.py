@@ -223,7 +223,9 @@ def test_faults_of_the_file_are_found_first(
     assert foldwise("submission", "run=one").code == 0
     path = home / "submissions" / "one.csv"
     path.write_text(path.read_text().replace("te001,", "te999,"))
-    refused(foldwise(*WORDS), "lacks 1 ids: te001", "./run.sh submission run=one writes it again")
+    again = "./run.sh submission run=one writes it again, ./run.sh submit run=one file="
+    refused(foldwise(*WORDS), "submissions/one.csv is not what oof/one/ says now", again)
+    refused(foldwise(*WORDS, "file=submissions/one.csv"), "lacks 1 ids: te001", "mend it")
     assert not server.seen
 
 
@@ -239,6 +241,52 @@ def test_offline(server: Server, one: None, foldwise: Callable[..., Ended], home
     assert not server.seen
     solution.unlink()
     refused(foldwise(*WORDS, "offline=true"), "has no solution.csv")
+
+
+def test_a_file_of_an_earlier_run_is_not_sent(
+    pets: Path, foldwise: Callable[..., Ended], home: Path
+) -> None:
+    words = ("competition=pets", "folds.k=3", *QUICK, "run=a")
+    assert foldwise(*words, "fold=0").code == 0
+    ended = foldwise("submission", "run=a")
+    assert (ended.out, ended.code) == ("submissions/a.csv\n", 0)
+    assert "a: 1 of 3 folds are finished\n" in ended.err
+    assert "1 of 3 folds" in foldwise("submit", "run=a", "offline=true").err
+    assert foldwise(*words, "fold=1").code == 0
+    stale = "submissions/a.csv is not what oof/a/ says now: ./run.sh submission run=a writes it "
+    refused(foldwise("submit", "run=a", "offline=true"), stale)
+    assert foldwise("submission", "run=a").code == 0
+    assert foldwise("submit", "run=a", "offline=true").code == 0
+    assert foldwise("runs", "remove", "run=a", "yes=true").code == 0
+    assert foldwise(*words, "fold=0,1", "seed=5").code == 0
+    refused(foldwise("submit", "run=a", "offline=true"), stale)
+    assert foldwise(*words, "seed=5").code == 0  # all folds: it is written again
+    ended = foldwise("submit", "run=a", "offline=true")
+    assert ended.code == 0 and "folds" not in ended.err
+    assert len({row["file_sha256"] for row in rows(home)}) == len(rows(home)) == 3
+
+
+def test_a_file_is_sent_as_it_is(
+    server: Server, one: None, foldwise: Callable[..., Ended], home: Path
+) -> None:
+    assert foldwise("submission", "run=one").code == 0
+    path = home / "submissions" / "one.csv"
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *reversed(lines)]) + "\n")
+    refused(foldwise(*WORDS), "file=submissions/one.csv sends it as it is")
+    ended = foldwise(*WORDS, "file=submissions/one.csv")
+    assert ended.code == 0 and "one:one.csv: public 0." in ended.out and "CV - " in ended.out
+    (row,) = rows(home)
+    assert (row["run"], row["cv"], row["recipe_hash"]) == ("one:one.csv", "", "")
+    assert row["message"].startswith("one.csv, as it is [fw-")
+    assert "one:one.csv" in foldwise("leaderboard", "competition=pets", "offline=true").out
+    for name in ("first", "second"):  # the same words, another file: another row
+        path.write_text("\n".join([head, *sorted(lines, reverse=name == "first")]) + "\n")
+        words = (f"file={path}", "offline=true", "message=by hand")
+        assert foldwise(*WORDS, *words).code == 0
+    assert [row["status"] for row in rows(home)] == ["complete", "offline", "offline"]
+    refused(foldwise(*WORDS, "file=none.csv"), "file=none.csv is not there")
+    refused(foldwise(*WORDS, f"file={path}", "tta=flip"), "leave tta= out", code=2)
 
 
 def test_other_views_of_a_run(pets: Path, foldwise: Callable[..., Ended], home: Path) -> None:
@@ -258,7 +306,11 @@ def test_other_views_of_a_run(pets: Path, foldwise: Callable[..., Ended], home: 
     assert foldwise("submission", "run=b", "tta=plain,hflip").out == "submissions/b.flip.csv\n"
     files = [home / "submissions" / f"{name}.csv" for name in ("b.flip", "trained")]
     assert files[0].read_bytes() == files[1].read_bytes() != b""
+    own = files[0].read_text()
     files[0].write_text("stale")
+    again = "./run.sh submission run=b tta=flip writes it again"
+    refused(foldwise("submit", "run=b", "tta=flip", "offline=true"), again)
+    files[0].write_text(own)
     for wanted in ("run=b tta=flip", "run=trained", "run=b"):
         assert foldwise("submit", *wanted.split(), "offline=true").code == 0
     flip, trained, own = rows(home)

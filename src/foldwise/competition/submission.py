@@ -36,10 +36,15 @@ def write_submission(
     config: Config, data: CompetitionData, test: pd.DataFrame, views: str = ""
 ) -> Path:
     """Write the `submission_file` from the test predictions, whole or not at all."""
-    table = submission_table(config.competition, data, test)
     path = submission_file(config.run, views)
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    write_text(path, submission_text(config, data, test))
     return path
+
+
+def submission_text(config: Config, data: CompetitionData, test: pd.DataFrame) -> str:
+    """What `write_submission` writes."""
+    table = submission_table(config.competition, data, test)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def check_submission(settings: Competition, data: CompetitionData) -> str:

@@ -51,7 +51,7 @@ def entries(competition: str = "") -> list[Entry]:
 
 
 def record(entry: Entry) -> None:
-    """Add a row, or put it in the place of the one with the same run and message."""
+    """Add a row, or put it in the place of the one with the same run, file and message."""
     with _locked():
         rows = entries()
         same = [n for n, row in enumerate(rows) if _key(row) == _key(entry)]
@@ -69,7 +69,7 @@ def forget(entry: Entry) -> None:
 
 
 def _key(row: Entry) -> tuple[str, ...]:
-    return row["competition"], row["run"], row["message"]
+    return row["competition"], row["run"], row["file_sha256"], row["message"]
 
 
 def _write(rows: list[Entry]) -> None:

@@ -16,10 +16,10 @@ from foldwise.competition.layout import CompetitionData
 from foldwise.competition.linting import lint
 from foldwise.competition.metrics import metric_of
 from foldwise.competition.scores import oof_scores
-from foldwise.competition.submission import write_submission
+from foldwise.competition.submission import submission_text
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError
-from foldwise.files import shown, submission_file
+from foldwise.files import shown, submission_file, write_text
 from foldwise.kaggle import log
 from foldwise.kaggle.log import Entry
 from foldwise.kaggle.sending import Sending, digest, submit_file
@@ -32,7 +32,8 @@ from foldwise.whole import oof_table, test_table
 class Wishes:
     """The verb's keys. minutes: to wait for the score; anyway: in spite of what is wrong.
 
-    views: other ones than the run's own, as in the tables' names.
+    views: other ones than the run's own, as in the tables' names. file: one to send as it is, or
+    None for that of the run.
     """
 
     message: str = ""
@@ -42,28 +43,58 @@ class Wishes:
     anyway: bool = False
     minutes: float = 60.0
     views: str = ""
+    file: Path | None = None
 
 
 def submit(run: Run, wishes: Wishes) -> str:
-    """Send, or grade, submissions/<run>.csv, which is written where it is not there.
+    """Send, or grade, submissions/<run>.csv, which is written where it is not there, or a file.
 
-    That of other views is written each time, since no later training of a fold writes it anew.
-    Returns the line with its scores. Raises FoldwiseError, for a file with fatal faults before
-    anything is sent, and whatever `sending.submit_file` does.
+    Returns the line with its scores. Raises FoldwiseError, for a file with fatal faults, or one of
+    the run that its tables do not give, before anything is sent, and whatever
+    `sending.submit_file` does.
     """
     config = run.config()
     config.run = run.name  # the folder's, should a person have renamed it
     data = layout.load(config)
-    path = submission_file(run.name, wishes.views)
-    if wishes.views or not path.is_file():
-        write_submission(config, data, test_table(run, wishes.views)[0], wishes.views)
-    check(config, data, path, wishes.anyway)
-    sending = announced(run, config, path, wishes)
+    if wishes.file:
+        path = wishes.file
+        check(config, data, path, wishes.anyway, "mend it, or say anyway=true")
+        sending = as_it_is(run, config, path, wishes)
+    else:
+        path = prepared(run, config, data, wishes.views)
+        check(config, data, path, wishes.anyway)
+        sending = announced(run, config, path, wishes)
     if wishes.offline:
         return scored(_graded(config, data, path, sending))
     from foldwise.kaggle.client import connect
 
     return scored(submit_file(connect(), path, sending, wishes.again, wishes.minutes))
+
+
+def prepared(run: Run, config: Config, data: CompetitionData, views: str) -> Path:
+    """submissions/<run>.csv, or that of other views, as the run's tables give it now.
+
+    Raises FoldwiseError where another file is there: the run has changed since, or the file has.
+    """
+    path = submission_file(run.name, views)
+    text = submission_text(config, data, test_table(run, views)[0])
+    if not path.is_file():
+        write_text(path, text)
+    elif path.read_bytes() != text.encode():
+        tta = f" tta={views}" if views else ""
+        raise FoldwiseError(
+            f"{shown(path)} is not what {shown(run.folder)}/ says now: ./run.sh submission "
+            f"run={run.name}{tta} writes it again, ./run.sh submit run={run.name} "
+            f"file={shown(path)} sends it as it is"
+        )
+    return path
+
+
+def say_unfinished(run: Run, config: Config, oof: pd.DataFrame) -> None:
+    """A line where the predictions are not those of all folds."""
+    folds = oof["fold"].nunique()
+    if folds < config.folds.k:
+        print(f"{run.name}: {folds} of {config.folds.k} folds are finished", file=sys.stderr)
 
 
 def check(
@@ -88,11 +119,19 @@ def announced(run: Run, config: Config, path: Path, wishes: Wishes) -> Sending:
         scores = oof_scores(settings, oof["fold"].to_numpy(), targets_of(settings, oof), values)
     else:
         name, scores = run.name, run.scores()
+    say_unfinished(run, config, oof)
     if line := no_better_than_constant(oof, config):
         print(f"{name}: {line}", file=sys.stderr)
-    slug = wishes.competition or slug_of(config.competition.slug)
     message = wishes.message or f"{name}, CV {cv(scores)}"
+    slug = wishes.competition or slug_of(config.competition.slug)
     return Sending(slug, name, digest(path), origin.recipe_hash, cv(scores), message)
+
+
+def as_it_is(run: Run, config: Config, path: Path, wishes: Wishes) -> Sending:
+    """What is known of a file that the run's tables need not give: no CV and no recipe."""
+    slug = wishes.competition or slug_of(config.competition.slug)
+    message = wishes.message or f"{path.name}, as it is"
+    return Sending(slug, f"{run.name}:{path.name}", digest(path), "", "", message)
 
 
 def cv(scores: dict[str, Any]) -> str:

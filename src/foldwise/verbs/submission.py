@@ -4,11 +4,11 @@ from foldwise.competition import layout
 from foldwise.competition.submission import write_submission
 from foldwise.errors import FoldwiseError
 from foldwise.files import shown
-from foldwise.kaggle.submit import check
+from foldwise.kaggle.submit import check, say_unfinished
 from foldwise.prediction.views import canonical, file_name
 from foldwise.runs import Run
 from foldwise.verbs.table import own_keys
-from foldwise.whole import test_table
+from foldwise.whole import oof_table, test_table
 
 
 def run(words: list[str]) -> int:
@@ -21,6 +21,7 @@ def run(words: list[str]) -> int:
     data = layout.load(config)
     path = write_submission(config, data, table, views)
     print(shown(path))
+    say_unfinished(one, config, oof_table(one, views)[0])
     check(config, data, path)
     return 0
 

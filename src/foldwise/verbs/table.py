@@ -101,6 +101,7 @@ VERBS = {
         {
             "run": "the run whose submission it is",
             "tta": OF_TTA,
+            "file": "a file that is sent as it is, such as one changed by hand, without a CV",
             "message": "what Kaggle shows beside it (left out: the run and its CV)",
             "offline": "true: grade it on the competition folder's solution.csv instead",
             "wait": "minutes to wait for the score (left out: 60)",
