@@ -272,6 +272,11 @@ def test_predict_refuses_in_one_line(
     refused(2, "ends with none of .csv, .json, .parquet", "run=a", everything, "out=x.xlsx")
     refused(1, "is not there: name a folder", "run=a", "input=nowhere")
     refused(1, "has no images", "run=a", f"input={tmp_path / 'empty'}", "out=x.csv")
+    for name, first in (("ids.csv", "0011"), ("paths.txt", "none.png")):
+        head = "id\n" if name == "ids.csv" else ""
+        (tmp_path / name).write_text(f"{head}{first}\nnor-this\n")
+        line = f"is there, the first is '{first}': a list needs their paths, with extensions"
+        refused(1, line, "run=a", f"input={tmp_path / name}", "out=x.csv")
     refused(1, "no column of image files", "run=a", f"input={tmp_path / 'no.csv'}", "out=x.csv")
     refused(
         2, "is the list itself", "run=a", *(f"{k}={tmp_path / 'no.csv'}" for k in ("input", "out"))
@@ -331,7 +336,7 @@ def test_evaluate_a_blend_on_folders_a_table_and_a_list(
         shutil.copy(pets / "test" / f"{name}.png", tmp_path / "set" / label)
     listing = truth.assign(image=[f"{pets}/test/{name}.png" for name in truth["id"]])
     listing.to_csv(tmp_path / "list.csv", index=False)
-    (tmp_path / "bad.csv").write_text("image,label\nx.png,dgo\n")
+    (tmp_path / "bad.csv").write_text(f"image,label\n{listing['image'][0]},dgo\n")
     test, _ = Run("deep").test_table()
     said = test[COLUMNS].to_numpy().argmax(axis=1)
     right = (np.array(CLASSES)[said] == truth["label"]).mean()

@@ -45,7 +45,8 @@ def listed(place: Path, columns: Sequence[str] = ()) -> Listed:
 
     A list is a .txt file with a path a line, or a .csv or .tsv with a column of paths; they are
     relative to the list's folder, or to the current one. ``columns``: names that such a column may
-    have before others. Raises FoldwiseError where there is no image or no such column.
+    have before others. Raises FoldwiseError where there is no image, no such column, or not one of
+    the listed images.
     """
     if place.is_dir():
         images = index_images(place)
@@ -69,7 +70,14 @@ def listed(place: Path, columns: Sequence[str] = ()) -> Listed:
         found = Listed(table.column(column), [], table, column)
     if not found.ids:
         raise FoldwiseError(f"{shown(place)} lists no images: give it a path a line")
-    return replace(found, files=[_found(text.strip(), place.parent) for text in found.ids])
+    files = [_found(text.strip(), place.parent) for text in found.ids]
+    if not any(os.path.isfile(file) for file in files):  # noqa: PTH113
+        raise FoldwiseError(
+            f"not one of the {len(files):,} images of {shown(place)} is there, the first is "
+            f"'{found.ids[0]}': a list needs their paths, with extensions, from its folder or the "
+            "current one"
+        )
+    return replace(found, files=files)
 
 
 def _path_column(table: Table, columns: Sequence[str]) -> str:
