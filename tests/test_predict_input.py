@@ -286,6 +286,7 @@ def test_predict_refuses_in_one_line(
     refused(1, "blends ranks", "run=rank", everything, "out=x.csv")
     refused(2, "top=0 is not a number above 0", "run=a", everything, "top=0", "out=x.csv")
     refused(2, "top= wants input=", "run=a", "top=3")
+    refused(2, "run=mean needs input=: an image, a folder or a list of images (", "run=mean")
     refused(2, "there is no view 'flp'", "run=mean", everything, "tta=flp", "out=x.csv")
     refused(2, "out of range", "run=mean", everything, "fold=2", "out=x.csv")
     model = Run("b").model_file(0)

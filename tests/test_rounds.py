@@ -96,9 +96,13 @@ def test_weight_0_is_the_run_without_and_nothing_to_learn_is_a_line(
     assert not Run("soft-p1").predictions(0, "oof")[0].equals(first.predictions(0, "oof")[0])
     refused(foldwise("pseudo", "run=first", "threshold=1", "name=x"), "fold 0: no unlabelled")
     refused(foldwise("pseudo", "run=first", "agree=1", "name=x"), "nobody is there to agree")
+    wrong = foldwise("pseudo", "run=first", "round=2")
+    assert wrong.code == 2 and "no key or setting 'round'; did you mean 'rounds'?" in wrong.err
     refused(foldwise("pseudo", "run=frist"), "no run 'frist'", "did you mean 'first'")
     refused(foldwise("pseudo", "run=first", "rounds=0"), "rounds=0")
-    refused(foldwise("pseudo", "run=first", "treshold=1"), "no setting 'treshold'")
+    refused(
+        foldwise("pseudo", "run=first", "treshold=1"), "no key or setting 'treshold'", "'threshold'"
+    )
     assert not Run("x-p1").folder.exists()
 
 

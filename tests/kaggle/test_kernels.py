@@ -296,6 +296,9 @@ def test_wrong_words(
 ) -> None:
     refused(foldwise("kernel", "infer", "run=one", *words), line, code=2)
     refused(foldwise("kernel", "trian"), "did you mean 'train'", code=2)
+    refused(foldwise("kernel"), "foldwise: kernel: say kernel train", code=2)
+    for word, near in (("machin=l4", "machine"), ("hour=3", "hours")):
+        refused(foldwise("kernel", "train", word), f"did you mean '{near}'", code=2)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def test_what_cannot_predict_is_refused_in_one_line(
         assert text in ended.err.splitlines()[-1]
 
     refused(1, "there is no run 'rr' in oof; did you mean 'r'?", "run=rr", "tta=flip")
-    refused(2, "predict needs tta=", "run=r")
+    refused(2, "run=r needs input=: an image, a folder or a list of images, or tta=:", "run=r")
+    refused(1, "there is no run 'nope'", "run=nope")
     refused(2, "there is no view 'flp'", "run=r", "tta=flp")
     refused(2, "views=yes is not true or false", "run=r", "tta=flip", "views=yes")
     refused(2, "no key 'fodl'; did you mean 'fold'?", "run=r", "tta=flip", "fodl=0")

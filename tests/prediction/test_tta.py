@@ -66,6 +66,10 @@ def test_lists_and_unknown_views() -> None:
     assert list(views_of("plain, hflip,plain,zoom:1.2", 16)) == ["plain", "hflip", "zoom:1.2"]
     with pytest.raises(UsageError, match=r"tta.views=flp: there is no view 'flp'.*mean 'flip'"):
         views_of("flp", 16)
+    with pytest.raises(UsageError, match=r"=shift16,foo: shift16 is a set, and a set stands alone"):
+        views_of("shift16,foo", 16)
+    with pytest.raises(UsageError, match=r"move:DOWN:RIGHT and zoom:FACTOR; did you mean 'move:1"):
+        views_of("mvoe:1:0", 16)
     for wrong in ("zoom:0", "zoom:x", "shift:1", ""):
         with pytest.raises(UsageError, match="there is no view"):
             views_of(wrong, 16)

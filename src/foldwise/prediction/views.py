@@ -1,9 +1,9 @@
 """The views of test-time augmentation as words: sets, names, and one text for what is the same.
 
 The name of a view says what it does: plain; hflip, vflip; rot90, rot180, rot270 (counterclockwise);
-transpose and antitranspose (mirrored at a diagonal); shift:DOWN:RIGHT by whole pixels, the border
-repeated; zoom:F, the middle F times as large, or smaller with the border repeated. `tta` makes
-functions of them; nothing here imports torch.
+transpose and antitranspose (mirrored at a diagonal); shift:DOWN:RIGHT by whole pixels, and
+move:DOWN:RIGHT by sixteenths of the side, the border repeated; zoom:F, the middle F times as large,
+or smaller with the border repeated. `tta` makes functions of them; nothing here imports torch.
 """
 
 import re
@@ -44,13 +44,23 @@ def names_of(setting: str, size: int) -> list[str]:
     exact = [_in_pixels(name, size) for name in names]
     for name, said in zip(exact, names, strict=True):
         if not all(_is_view(part) for part in name.split("+")):
-            known = [*SETS, *PARTS, *D4, "shift:1:0", "zoom:1.2"]
-            raise UsageError(
-                f"tta.views={setting}: there is no view '{said}'; the sets are "
-                f"{', '.join([*SETS, *PARTS])}, the views {', '.join(D4)}, shift:DOWN:RIGHT and "
-                f"zoom:FACTOR{nearest(said, known)}"
-            )
+            raise _no_view(setting, said)
     return list(dict.fromkeys(exact))
+
+
+def _no_view(setting: str, said: str) -> UsageError:
+    """The line for a name in ``setting`` that is no view."""
+    if said in (*SETS, *PARTS):
+        return UsageError(
+            f"tta.views={setting}: {said} is a set, and a set stands alone: say {said}, or a list "
+            "of views without it"
+        )
+    known = [*SETS, *PARTS, *D4, "shift:1:0", "move:1:0", "zoom:1.2"]
+    return UsageError(
+        f"tta.views={setting}: there is no view '{said}'; the sets are "
+        f"{', '.join([*SETS, *PARTS])}, the views {', '.join(D4)}, shift:DOWN:RIGHT, "
+        f"move:DOWN:RIGHT and zoom:FACTOR{nearest(said, known)}"
+    )
 
 
 def canonical(setting: str, size: int) -> str:

@@ -16,7 +16,7 @@ from foldwise.kaggle.infer_kernel import infer, submit
 from foldwise.kaggle.kernel import KINDS, Terms, machine_named
 from foldwise.kaggle.train_kernel import collect, trained
 from foldwise.runs import Run
-from foldwise.verbs.table import OF_KERNELS, own_keys
+from foldwise.verbs.table import OF_KERNELS, own_keys, refuse_unknown
 from foldwise.verbs.words import choice, flag, laid_out, number
 
 
@@ -25,10 +25,11 @@ def run(words: list[str]) -> int:
     actions = ("train", "infer", "submit")
     if action not in actions:
         raise UsageError(
-            f"kernel {action}: say kernel train, kernel infer or kernel submit"
+            f"{f'kernel {action}'.strip()}: say kernel train, kernel infer or kernel submit"
             f"{nearest(action, actions)} (./run.sh help kernel)"
         )
     if action == "train":  # its own keys beside those of the config, which it takes all
+        refuse_unknown("kernel train", rest, OF_KERNELS)
         own = [w for w in rest if w.partition("=")[0] in OF_KERNELS]
         given = dict(compose.split_word(word) for word in own)
         config = compose.compose(laid_out([word for word in rest if word not in own]))

@@ -12,6 +12,7 @@ from foldwise.files import shown
 from foldwise.prediction.output import format_of, ranked, short, table_of, writer
 from foldwise.predictor import Predictor, predictor_of
 from foldwise.provenance import prediction_columns
+from foldwise.runs import Run
 from foldwise.verbs.table import own_keys
 from foldwise.verbs.words import epoch_of, flag, number
 
@@ -20,6 +21,8 @@ SAID = 20  # broken images that are listed on the screen
 
 def run(words: list[str]) -> int:
     given = own_keys("predict", words, required=("run",))
+    one = Run(given["run"])
+    one.config()  # says first where there is no such run
     if "input" in given:
         if "views" in given:
             raise UsageError("views= is for the run's own rows: leave it out beside input=")
@@ -31,7 +34,12 @@ def run(words: list[str]) -> int:
     for key in ("out", "top", "members", "epoch"):
         if key in given:
             raise UsageError(f"{key}= wants input=: an image, a folder or a list of images")
-    own_keys("predict", words, required=("tta",))
+    if not given.get("tta"):
+        again = "" if one.is_blend() else ", or tta=: views for its OOF and test again"
+        raise UsageError(
+            f"predict run={one.name} needs input=: an image, a folder or a list of images{again} "
+            "(./run.sh help predict)"
+        )
     single = flag(given, "views")
     from foldwise.prediction.again import predict_again
 

@@ -13,7 +13,7 @@ from foldwise.ensemble.mixture import warn_changed
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.labelling import train_round
 from foldwise.runs import Run
-from foldwise.verbs.table import VERBS, own_keys
+from foldwise.verbs.table import VERBS, own_keys, refuse_unknown
 from foldwise.verbs.words import choice, laid_out
 
 LOWER = 0.3  # of the learning rate, where a round starts from the last one's weights
@@ -21,6 +21,7 @@ OF_VERB = ("run", "rounds", "start", "stop", "name")  # its keys that are no set
 
 
 def run(words: list[str]) -> int:
+    refuse_unknown("pseudo", words, VERBS["pseudo"].keys)
     own = [word for word in words if word.partition("=")[0] in VERBS["pseudo"].keys]
     given = own_keys("pseudo", own, required=("run",))
     count = given.get("rounds", "1")

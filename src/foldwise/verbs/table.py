@@ -1,8 +1,10 @@
 """The verbs of the command line with their keys. What they do is in the modules of their names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from foldwise import compose
+from foldwise.config import Config
 from foldwise.errors import UsageError, nearest
 from foldwise.verbs.comments import own_settings
 
@@ -196,3 +198,20 @@ def own_keys(verb: str, words: list[str], required: tuple[str, ...] = ()) -> dic
         if not given.get(key):
             raise UsageError(f"{verb} needs {key}=…: {known[key]} (./run.sh help {verb})")
     return given
+
+
+def refuse_unknown(verb: str, words: list[str], own: Iterable[str]) -> None:
+    """Raises UsageError for a key that is neither of ``own`` nor a setting, with the nearest.
+
+    Groups, and what is wrong in the dotted names of settings, are said by `compose`.
+    """
+    settings = compose.flat(Config())
+    groups = (name.split(".")[0] for name in settings)
+    known = [*own, *settings, *groups, *compose.ALIASES]
+    for word in words:
+        key = word.partition("=")[0]
+        if "=" in word and "." not in key and key not in known:
+            raise UsageError(
+                f"{verb} has no key or setting '{key}'{nearest(key, known)} "
+                f"(./run.sh help {verb.split(maxsplit=1)[0]})"
+            )
