@@ -84,7 +84,7 @@ def test_other_views_are_those_of_a_run_trained_with_them(
     assert f"{flip.scores()['oof']:.4f}" in next(x for x in ended.out.splitlines() if "flip" in x)
     assert "folds 1, 3, 4 of plain are not finished" in ended.err
     assert foldwise("predict", "run=plain", "tta=zoom:1.20,plain", "fold=2").code == 0
-    assert set(plain.views(2)) - set(plain.views(0)) == {"zoom=1.2_plain"}
+    assert set(plain.views(2)) - set(plain.views(0)) == {"plain_zoom=1.2"}
 
 
 def test_rows_with_the_class_prior_keep_it(foldwise: Callable[..., Ended], pets: Path) -> None:

@@ -83,13 +83,13 @@ def test_one_text_for_all_that_mean_the_same(size: int) -> None:
     assert canonical("plain", size) == "none"
     assert canonical("hflip, plain,hflip", size) == "flip"
     assert canonical("rot90,zoom:1.20,shift:-01:0,plain+hflip", size) == (
-        "rot90,zoom:1.2,shift:-1:0,hflip"
+        "hflip,rot90,shift:-1:0,zoom:1.2"
     )
     assert file_name("rot90,zoom:1.2,hflip+shift:-1:0") == "rot90_zoom=1.2_hflip+shift=-1=0"
 
 
 def test_a_part_of_a_files_name_says_its_views() -> None:
-    for views in ("zoom:1.2,plain,hflip+shift:-1:0", "flip", "views16"):
+    for views in ("plain,hflip+shift:-1:0,zoom:1.2", "flip", "views16"):
         assert canonical(file_name(views), 224) == views
 
 

@@ -64,7 +64,7 @@ def _no_view(setting: str, said: str) -> UsageError:
 
 
 def canonical(setting: str, size: int) -> str:
-    """One text for all that mean the same views: a set's name, or names with commas between.
+    """One text for all that mean the same views: a set's name, or sorted names, plain first.
 
     Raises UsageError as `names_of`.
     """
@@ -72,7 +72,7 @@ def canonical(setting: str, size: int) -> str:
     for known in (*SETS, *PARTS):
         if set(names_of(known, size)) == set(names):
             return known
-    return ",".join(names)
+    return ",".join(sorted(names, key=lambda name: (name != "plain", name)))
 
 
 def file_name(views: str) -> str:

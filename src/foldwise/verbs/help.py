@@ -35,7 +35,7 @@ def verb_help(name: str, words: list[str]) -> str:
     lines = [f"./run.sh {name}{key_values}: {verb.does}", ""]
     lines += [f"  {key:<12} {text}" for key, text in verb.keys.items()]
     if verb.config:
-        made = compose(words)
+        made = compose([word for word in words if "=" in word])  # not the action of `images pack`
         head = f"every setting, its value with config={made.config}, and what it means"
         lines += [f"{head} (its default where the recipe has another):", *_settings(made)]
     return "\n".join(lines).rstrip()

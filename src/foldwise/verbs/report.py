@@ -67,7 +67,8 @@ def _pages(runs: Sequence[Run], gradcam: bool, folds: str) -> None:
         )
     for one in runs:
         config = one.config()
-        wanted = parse_folds(folds, config.folds.k) if folds else [None]
+        wanted = one.finished() if folds == "all" else [None]
+        wanted = parse_folds(folds, config.folds.k) if folds not in ("", "all") else wanted
         files, others = files_of(config)
         look, attend = look_in(files), partial(attended, one, files) if gradcam else None
         for fold in wanted:

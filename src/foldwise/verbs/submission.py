@@ -27,11 +27,14 @@ def run(words: list[str]) -> int:
 
 
 def views_said(run: Run, tta: str) -> str:
-    """The views of tta= as the tables' names have them; '' where none are said.
+    """The views of tta= as names of tables have them; '' for the run's own, and where none are said.
 
     Raises UsageError for what is none, and FoldwiseError where a run has the submission's name.
     """
-    views = file_name(canonical(tta, run.config().images.size or 32)) if tta else ""
+    config = run.config()
+    size, own = config.images.size or 32, config.tta.views
+    other = bool(tta) and canonical(tta, size) != canonical(own, size)
+    views = file_name(canonical(tta, size)) if other else ""
     if views and Run(f"{run.name}.{views}").config_file.is_file():
         raise FoldwiseError(
             f"submissions/{run.name}.{views}.csv is that of the run {run.name}.{views}: rename "
