@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from foldwise import compose
-from foldwise.config import Config
+from foldwise.competition import metrics
+from foldwise.config import DECIDED, Config
 from foldwise.errors import FoldwiseError, UsageError
 
 
@@ -169,6 +170,28 @@ def test_the_hours_count_where_they_decide_the_epochs() -> None:
     plans = [compose.compose([f"train.hours={n}"]) for n in (1, 2)]
     assert compose.recipe_hash(plans[0]) != compose.recipe_hash(plans[1])
     assert compose.differences(*plans) == ["train.hours: 1.0 -> 2.0"]
+
+
+@pytest.mark.parametrize(
+    "watching", ["train.keep=best", "train.patience=3", "schedule.name=plateau"]
+)
+def test_the_metric_counts_where_it_is_watched(watching: str) -> None:
+    def of(*words: str) -> Config:
+        return compose.compose([watching, *words])
+
+    two = [of(f"competition.metric={name}") for name in ("accuracy", "log_loss")]
+    assert compose.recipe_hash(two[0]) != compose.recipe_hash(two[1])
+    assert compose.differences(*two) == ["competition.metric: accuracy -> log_loss"]
+    for word in ("competition.threshold=0.3", "competition.thresholds={x: 0.3}"):
+        for metric, counts in (("f1_macro", True), ("recall:x", True), ("log_loss", False)):
+            said = [of(f"competition.metric={metric}", *more) for more in ([], [word])]
+            changed = compose.recipe_hash(said[0]) != compose.recipe_hash(said[1])
+            assert changed == counts == bool(compose.differences(*said))
+
+
+def test_the_metrics_of_decided_labels_are_all_named() -> None:
+    decided = {name.rstrip(":") for name, kind in metrics.METRICS.items() if kind.decided}
+    assert decided == DECIDED
 
 
 def test_auto_stands_for_a_number(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from foldwise.config import ALIASES, NOT_THE_RESULT, PRESETS, Config
+from foldwise.config import ALIASES, DECIDED, DECIDING, NOT_THE_RESULT, PRESETS, Config
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.files import shown
 
@@ -148,9 +148,22 @@ def recipe_hash(config: Config) -> str:
 
 
 def _shaping(config: Config) -> dict[str, Any]:
-    """The settings that shape the result: train.hours is one where it decides the epochs."""
+    """The settings that shape the result: some of them only where they decide something.
+
+    train.hours where it decides the epochs, the metric where it is watched.
+    """
     left_out = NOT_THE_RESULT | ({"train.hours"} if config.train.epochs else set())
+    if watches(config):
+        left_out = left_out - {"competition.metric"}
+        if config.competition.metric.partition(":")[0] in DECIDED:
+            left_out = left_out - DECIDING
     return {key: value for key, value in flat(config).items() if key not in left_out}
+
+
+def watches(config: Config) -> bool:
+    """Whether the metric is looked at after each epoch: it chooses weights, rates or the end."""
+    train = config.train
+    return bool(train.patience or train.keep == "best" or config.schedule.name == "plateau")
 
 
 def differences(old: Config, new: Config) -> list[str]:

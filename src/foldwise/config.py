@@ -323,7 +323,8 @@ class Config:
 
 
 # Settings that say where or how fast, not what: they may differ within one run, and the recipe
-# hash leaves them out. (The split and the labels have a hash of their own.)
+# hash leaves them out. (The split and the labels have a hash of their own; competition.metric
+# counts where it is watched.)
 NOT_THE_RESULT = {
     *("config", "run", "fold", "overwrite", "checks", "gpus", "train.device", "train.eval_every"),
     *("train.save_every", "train.tracker"),
@@ -338,6 +339,14 @@ NOT_THE_RESULT = {
     "augment.preset",  # what it fills is in the other settings
     *("competition.columns.id", "competition.columns.label", "competition.separator"),
     *("blend.runs", "blend.resident_gb"),  # of the runs, blend.members counts
+}
+
+# Settings that decide labels shape the result of a run that watches one of these metrics, which
+# score decided labels (`recall:CLASS` is one of them).
+DECIDING = {"competition.threshold", "competition.thresholds", "competition.unsure"}
+DECIDED = {
+    *("accuracy", "balanced_accuracy", "f1", "f1_macro", "f1_micro", "f1_weighted", "f1_samples"),
+    *("recall", "quadratic_weighted_kappa"),
 }
 
 # What is said often is short: `competition=X` is `competition.slug=X`, `tta=X` is `tta.views=X`.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from foldwise import interrupt
+from foldwise.compose import watches
 from foldwise.config import Config
 from foldwise.device import seed_for
 from foldwise.errors import FoldwiseError, Interrupted
@@ -203,7 +204,7 @@ def _end_epoch(
     row |= evaluate(state, state.taken >= state.total)
     row["seconds"] = round(time.monotonic() - began, 3)
     state.history.append(row)
-    if watch.watches(config):
+    if watches(config):
         if config.train.keep == "best" and watch.improved(config, state.history):
             state.best = {k: v.clone() for k, v in state.result().state_dict().items()}
         state.plateau = state.plateau.after(watch.newest(config, state.history), config.schedule)

@@ -9,16 +9,11 @@ import math
 from typing import Any
 
 from foldwise.competition.metrics import metric_of
+from foldwise.compose import watches
 from foldwise.config import Config
 from foldwise.errors import UsageError
 
 History = list[dict[str, Any]]  # a row an epoch, as in metrics.csv
-
-
-def watches(config: Config) -> bool:
-    """Whether anything needs a look after each epoch."""
-    train = config.train
-    return bool(train.patience or train.keep == "best" or config.schedule.name == "plateau")
 
 
 def inner(config: Config) -> bool:
