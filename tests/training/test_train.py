@@ -107,6 +107,14 @@ def test_debug_runs_the_whole_path_at_once_and_again(
     assert len(origin.prior) == 20 - 8
 
 
+def test_debug_takes_no_hours(foldwise: Callable[..., Ended], pets: Path) -> None:
+    words = ("competition=pets", "debug=true", "fold=0", "train.batch_size=4", "train.hours=0.5")
+    ended = foldwise(*words, *QUICK[2:])
+    assert ended.code == 0, ended.err
+    metrics = Run("pets-default-debug").metrics(0)
+    assert metrics is not None and len(metrics) == 1
+
+
 @pytest.mark.parametrize("metric", ["log_loss", "f1_macro", "roc_auc"])
 def test_the_metric_is_the_configs(foldwise: Callable[..., Ended], home: Path, metric: str) -> None:
     write_competition(home / "input" / "pair", classes=("no", "yes"))
