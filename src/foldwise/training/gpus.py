@@ -1,7 +1,7 @@
 """`gpus=2`: the folds of a run at once, each by a process of its own on a GPU of its own.
 
 Each process is the same command with one fold; what it says is in fold<k>/console.log. On a CPU
-(`train.device=cpu`) the processes share the cores.
+(`train.device=cpu`, or a machine without a GPU) the processes share the cores.
 """
 
 import os
@@ -103,7 +103,7 @@ def _start(config: Config, words: list[str], fold: int, place: int, rounds: int)
     own = [w for w in words if compose.split_word(w)[0] not in ("fold", "gpus", "run")]
     command = [*own, f"run={config.run}", f"fold={fold}", "gpus=1"]
     environment = dict(os.environ)
-    if config.train.device != "cpu":
+    if config.train.device != "cpu" and _visible():
         environment["CUDA_VISIBLE_DEVICES"] = _visible()[place]
     environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // config.gpus))
     if config.train.hours:
@@ -125,11 +125,12 @@ def _start(config: Config, words: list[str], fold: int, place: int, rounds: int)
 
 
 def _visible() -> list[str]:
-    """The names of the GPUs that this process may use."""
+    """The names of the GPUs that this process may use; [] where there are none."""
     import torch
 
+    there = torch.cuda.device_count()
     said = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return said.split(",") if said else [str(n) for n in range(torch.cuda.device_count())] or [""]
+    return said.split(",")[:there] if said else [str(n) for n in range(there)]
 
 
 def _said(worker: Worker) -> str:
