@@ -69,6 +69,26 @@ def test_a_recipe_with_an_unknown_key_names_file_and_key(tmp_path: Path) -> None
         compose.compose([f"config={recipe}"])
 
 
+def test_names_stay_text_however_they_look(tmp_path: Path) -> None:
+    for name in ("16", "yes", "0001", "1e5"):
+        settings = compose.compose([f"competition.thresholds={{{name}: 0.3}}"]).competition
+        assert settings.thresholds == {name: 0.3}
+    assert compose.compose(["model.args={on: [1, no]}"]).model.args == {"on": [1, False]}
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "competition: {classes: [no, yes, 010, 'ä: b'], thresholds: {no: 3e-1}}\n"
+        "model.args: &base {a: 1e-3}\n"
+        "optimizer: {args: {<<: *base, 8: x}}\n"
+        "loss.class_weights: {no: 2}\n"
+    )
+    config = compose.compose([f"config={recipe}"])
+    assert config.competition.classes == ["no", "yes", "010", "ä: b"]
+    assert config.competition.thresholds == {"no": 0.3}
+    assert config.model.args == {"a": 0.001}
+    assert config.optimizer.args == {"a": 0.001, "8": "x"}
+    assert config.loss.class_weights == {"no": 2.0}
+
+
 def test_a_run_is_named_after_competition_and_recipe() -> None:
     assert compose.compose([]).run == "digits-default"
     config = compose.compose(["competition=/data/cifar10/"])

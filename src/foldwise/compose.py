@@ -216,12 +216,44 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path))
+        text = _with_text(path.read_text(encoding="utf-8"))
+        tree = OmegaConf.to_container(OmegaConf.create(text))
     except Exception as error:  # YAML's errors share no base class with OmegaConf's or the OS's
         raise UsageError(f"{shown(path)} is not readable YAML ({_line(error)})") from error
     if not isinstance(tree, dict):
         raise UsageError(f"{shown(path)} is not a list of settings")
     return {str(key): value for key, value in tree.items()}
+
+
+def _with_text(text: str) -> str:
+    """A recipe's YAML with quotes around what is text, however it looks: [no, 0001], {16: 0.3}.
+
+    That is the words of a list[str], and the names in a dict.
+    """
+    import yaml
+
+    fields = dict(settings())
+
+    def walk(node: yaml.Node, key: str) -> None:
+        setting = fields.get(key)
+        names = [name for name, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        if setting is None:
+            for name, value in node.value if names else []:
+                walk(value, f"{key}.{name.value}".lstrip("."))
+            return
+        if setting.type == list[str] and isinstance(node, yaml.SequenceNode):
+            names = node.value
+        for name in names:
+            if isinstance(name, yaml.ScalarNode) and name.tag != "tag:yaml.org,2002:merge":
+                name.tag, name.style = "tag:yaml.org,2002:str", "'"
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that in C, where there is one
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    root = yaml.compose(text, loader)
+    if root is None:
+        return text
+    walk(root, "")
+    return str(yaml.serialize(root, Dumper=dumper, allow_unicode=True))
 
 
 def _to_config(merged: Any) -> Config:
@@ -266,13 +298,11 @@ def _check_key(key: str, fields: dict[str, Any], where: str) -> str:
 
 
 def _parse(key: str, text: str, setting: dataclasses.Field[Any]) -> Any:
-    import yaml
     from omegaconf import OmegaConf
 
     try:
-        if setting.type == list[str] or "each_or" in setting.metadata:  # text too: [no, 0001]
-            return yaml.load(text, yaml.BaseLoader)  # a loader that makes nothing but text
-        return OmegaConf.to_container(OmegaConf.create("value: " + text)).get("value")  # type: ignore
+        text = _with_text(f"{key}: {text}")
+        return OmegaConf.to_container(OmegaConf.create(text)).get(key)  # type: ignore
     except Exception as error:
         raise UsageError(f"{key}={text} cannot be read ({_line(error)})") from error
 
