@@ -9,9 +9,10 @@ from PIL import Image
 
 from foldwise import containers
 from foldwise.containers import JOINED
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, UsageError
 from foldwise.images.decode import (
     UnreadableImage,
+    channels_of_each,
     decode,
     find_broken,
     native_channels,
@@ -130,6 +131,14 @@ def test_native_size_is_the_datas_own_up_to_64(tmp_path: Path) -> None:
     assert native_size([large]) == 224
     (tmp_path / "bad.png").write_text("")
     assert native_size([str(tmp_path / "bad.png"), *small]) == 28
+
+
+@pytest.mark.parametrize("channels", [2, 4, 6])
+def test_an_image_is_gray_or_coloured(channels: int) -> None:
+    assert [channels_of_each(1, 1), channels_of_each(1, 3), channels_of_each(2, 6)] == [1, 3, 3]
+    line = rf"in_chans={channels} does not fit one image a row: say 1 \(gray\) or 3 \(RGB\)"
+    with pytest.raises(UsageError, match=line):
+        channels_of_each(1, channels)
 
 
 def test_rows_of_several_images_are_stacked(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from foldwise import containers
 from foldwise.containers import JOINED
-from foldwise.errors import FoldwiseError
+from foldwise.errors import UsageError
 from foldwise.files import write_text
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say it ourselves
@@ -46,12 +46,7 @@ def decode(name: str, channels: int, size: int = 0, clahe: float = 0.0) -> np.nd
     names = name.split(JOINED)
     if len(names) == 1:
         return _equalized(resized(_decoded(name, channels, size), size, size), clahe)
-    each = channels // len(names)
-    if each not in (1, 3) or each * len(names) != channels:
-        raise FoldwiseError(
-            f"model.in_chans={channels} does not fit rows of {len(names)} images: say "
-            f"{len(names)} (gray) or {3 * len(names)} (RGB)"
-        )
+    each = channels_of_each(len(names), channels)
     images = [_decoded(part, each, size) for part in names]
     height, width = images[0].shape[:2]
     alike = [resized(image, size or height, size or width) for image in images]
@@ -151,6 +146,18 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     way = cv2.INTER_AREA if least > 1 and most > LITTLE else cv2.INTER_LINEAR
     result = cv2.resize(image, (width, height), interpolation=way)
     return result[:, :, None] if result.ndim == 2 else result
+
+
+def channels_of_each(images: int, channels: int) -> int:
+    """Of each of a row's ``images``: 1 or 3. Raises UsageError where the sum is neither's."""
+    each = channels // images
+    if each not in (1, 3) or each * images != channels:
+        what = f"rows of {images} images" if images > 1 else "one image a row"
+        raise UsageError(
+            f"model.in_chans={channels} does not fit {what}: say {images} (gray) or "
+            f"{3 * images} (RGB)"
+        )
+    return each
 
 
 def native_channels(names: list[str]) -> int:

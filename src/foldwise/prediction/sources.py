@@ -10,9 +10,16 @@ import torch
 from foldwise.competition.folder import packs_of
 from foldwise.competition.layout import CompetitionData
 from foldwise.config import Config
+from foldwise.containers import JOINED
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import home, shown, write_text
-from foldwise.images.decode import find_broken, native_channels, native_size, threads
+from foldwise.images.decode import (
+    channels_of_each,
+    find_broken,
+    native_channels,
+    native_size,
+    threads,
+)
 from foldwise.images.load import Images, open_images
 from foldwise.images.pack import WORTH, Look, Pack, open_pack, room_for
 from foldwise.prediction.fold_model import look_of
@@ -75,10 +82,14 @@ def open_sources(
 
 
 def decide_look(config: Config, data: CompetitionData) -> Look:
-    """Replace images.size and model.in_chans by decisions where they are automatic."""
+    """Replace images.size and model.in_chans by decisions where they are automatic.
+
+    Raises UsageError for channels that the images do not have.
+    """
     names = data.train["file"].tolist()
     if not config.model.in_chans:
         config.model.in_chans = native_channels(names)
+    channels_of_each(names[0].count(JOINED) + 1, config.model.in_chans)
     if not config.images.size:
         config.images.size = native_size(names)
     return look_of(config)
