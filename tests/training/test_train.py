@@ -290,6 +290,16 @@ def test_a_lost_metrics_file_costs_its_columns_only(
     assert ended.code == 0, ended.err
 
 
+def test_a_model_that_does_not_take_the_size_is_refused_before_the_run(
+    foldwise: Callable[..., Ended], pets: Path
+) -> None:
+    words = ("model.name=vit_tiny_patch16_224", "images.size=8", "model.in_chans=3")
+    ended = foldwise("competition=pets", "fold=0", "run=r", *words)
+    one_line(ended, 2, "model.name=vit_tiny", "images.size=8", "Kernel size")
+    assert not Run("r").folder.exists()
+    one_line(foldwise("competition=pets", "run=r", "model.in_chans=2"), 2, "in_chans=2")
+
+
 def test_two_ids_of_one_image_are_refused(foldwise: Callable[..., Ended], pets: Path) -> None:
     with (pets / "train.csv").open("a") as table:
         table.write("tr000.png,cat\n")

@@ -23,6 +23,7 @@ from foldwise.device import describe, pick_device, prepare
 from foldwise.errors import Interrupted, first_few
 from foldwise.images.pipeline import asked_of_cpu
 from foldwise.models.weights import Loaded
+from foldwise.prediction.fold_model import FoldModel
 from foldwise.prediction.sources import open_sources
 from foldwise.runs import Run
 from foldwise.training.budget import TimeUp, budget_of
@@ -34,7 +35,7 @@ from foldwise.training.ranks import Ranks, together
 from foldwise.training.results import finish
 from foldwise.training.start import check_start
 from foldwise.training.teacher import check_teacher
-from foldwise.training.trial import decide_batch_size, decide_compile
+from foldwise.training.trial import check_fit, decide_batch_size, decide_compile
 
 TOO_FAST = 2e-3  # learning rate of AdamW at which pretrained weights are lost
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
@@ -100,11 +101,15 @@ def _prepared(config: Config, ranks: Ranks, labelling: Labelling | None) -> Prep
         config.pseudo.recipe, config.pseudo.pool_digest = labeller.recipe, labeller.pool_digest
     pipeline = pipeline_for(config)
     waiting = to_train(run, config, folds)
+    state, normalize = beginning(config, folds[0], 1, device)  # refuses what cannot be built
+    if waiting:
+        check_fit(FoldModel(config, state.network, normalize, device))
+    loaded = state.loaded
+    del state
     rows = int(len(split.fold) * (split.k - 1) / split.k * config.data.fraction)
     tried = [decide_batch_size(config, rows, device)] if waiting else []
     tried += [decide_compile(config, rows * config.train.epochs * len(folds), device)]
     ranks.check_batch(config)
-    loaded = beginning(config, folds[0], 1, device)[0].loaded  # refuses what cannot be built
     job = None
     if waiting:
         place = torch.device("cpu") if pipeline else device  # the CPU augments them first

@@ -17,9 +17,11 @@ import numpy as np
 import torch
 
 from foldwise.config import Config
-from foldwise.errors import FoldwiseError, out_of_memory
+from foldwise.device import autocast
+from foldwise.errors import FoldwiseError, UsageError, out_of_memory
 from foldwise.images.load import ResidentImages
 from foldwise.images.window import decode_side
+from foldwise.prediction.fold_model import FoldModel
 from foldwise.training.fold import beginning
 from foldwise.training.material import Material
 from foldwise.training.step import train_step
@@ -32,6 +34,25 @@ ROOM = 0.8  # share of the free memory that a step may take
 LONG = 600  # seconds of training: compiling is not tried for less
 WARMING, MEASURED = 3, 10  # steps
 MEANT = 64  # the batch size that optimizer.lr is meant for, where optimizer.lr_batch is not said
+
+
+@torch.no_grad()
+def check_fit(model: FoldModel) -> None:
+    """Raises UsageError where the network does not take images of the size: tried with one."""
+    config, side = model.config, decode_side(model.config.images)
+    pixels = torch.zeros(1, side, side, config.model.in_chans, dtype=torch.uint8)
+    try:
+        with autocast(model.device, config.train.precision):
+            # Its forward, not itself: one image is not worth compiling for.
+            model.network.eval().forward(model.pixels(pixels.to(model.device)))
+    except Exception as error:  # whatever a network thinks fit to raise
+        if out_of_memory(error):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UsageError(
+            f"model.name={config.model.name} does not take images.size={config.images.size} "
+            f"({reason}): say another size or another model"
+        ) from error
 
 
 def decide_batch_size(config: Config, rows: int, device: torch.device) -> str:
