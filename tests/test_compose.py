@@ -131,6 +131,10 @@ def test_a_written_config_reads_back_as_it_was(tmp_path: Path) -> None:
     assert (again.run, again.model) == (config.run, config.model)
     assert compose.differences(config, again) == []
     assert again.competition.classes == ["01", "yes"]
+    for damaged in ("", "config: default\nrun: r\n"):
+        (tmp_path / "config.yaml").write_text(damaged)
+        with pytest.raises(FoldwiseError, match=r"config\.yaml: .* empty or cut off; restore it"):
+            compose.load_config(tmp_path / "config.yaml")
     (tmp_path / "config.yaml").write_text("nonsense: 1\n")
     with pytest.raises(FoldwiseError, match="there is no setting 'nonsense'"):
         compose.load_config(tmp_path / "config.yaml")

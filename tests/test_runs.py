@@ -47,3 +47,12 @@ def test_a_fold_that_is_read_is_not_trained_again(home: Path) -> None:
     with run.fold_kept(0), run.fold_kept(0), pytest.raises(FoldwiseError, match="by another"):
         begin_run(run, config, "folds", [0])
     assert run.finished() == [0]
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "epoch,seconds\n1,2\n", "\0\xff"])
+def test_damaged_metrics_are_none(home: Path, text: str) -> None:
+    run = Run("r")
+    run.write_metrics(0, [{"epoch": 1, "seconds": 2.0, "images_per_second": 3.0}])
+    assert len(run.metrics(0)) == 1
+    (run.fold_folder(0) / "metrics.csv").write_text(text, encoding="latin-1")
+    assert run.metrics(0) is None

@@ -109,7 +109,11 @@ def load_config(path: Path) -> Config:
     """A run's config.yaml as a Config. Raises FoldwiseError where it is damaged or of no use."""
     merged = copy.deepcopy(_schema())
     try:
-        _merge(merged, _read_recipe(path), "")
+        tree = _read_recipe(path)
+        _merge(merged, tree, "")
+        known = tree.get("competition")
+        if not isinstance(known, dict) or "task" not in known:
+            raise UsageError("there is no competition.task in it, so it is empty or cut off")
         return _to_config(merged)
     except UsageError as error:
         raise FoldwiseError(

@@ -262,9 +262,11 @@ class Run:
     def metrics(self, fold: int) -> pd.DataFrame | None:
         """metrics.csv, or None where it is missing or damaged: nothing but its display needs it."""
         try:
-            return pd.read_csv(self.fold_folder(fold) / "metrics.csv")
-        except (OSError, ValueError):
+            metrics = pd.read_csv(self.fold_folder(fold) / "metrics.csv")
+            metrics[["epoch", "seconds", "images_per_second"]].astype(float)
+        except (OSError, ValueError, KeyError):
             return None
+        return metrics
 
     def provenance(self, fold: int) -> Provenance:
         """Of a finished fold, read without its table."""
