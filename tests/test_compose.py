@@ -35,6 +35,10 @@ def test_values_get_the_type_of_their_setting() -> None:
         ("trian.epochs=3", "no setting 'trian.epochs'; did you mean 'train.epochs'?"),
         ("train.precision=bf15", "not one of auto, bf16, fp16, fp32; did you mean 'bf16'?"),
         ("train.epochs=many", "train.epochs=many is not of type int"),
+        ("optimizer.betas=[a, b]", r"is not a list of numbers: \[0.5, 1\]"),
+        ("augment.scales=[a]", "is not a list of numbers"),
+        ("competition.classes=cat", "is not a list of names"),
+        ("competition.thresholds={no: x}", "is not a number for each of some names"),
         ("train.epochs=-1", "out of range: it must be at least 0"),
         ("augment.hflip=1.5", "from 0 to 1"),
         ("loss.smoothing=nan", "out of range"),
@@ -171,6 +175,11 @@ def test_fold_lists(text: str, folds: list[int]) -> None:
 def test_fold_lists_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="fold="):
         compose.parse_folds(text, 5)
+
+
+def test_a_range_of_folds_goes_upwards() -> None:
+    with pytest.raises(UsageError, match=r"fold=4\.\.0: a range goes upwards, 0\.\.4"):
+        compose.parse_folds("4..0", 5)
 
 
 def test_hours_of_the_command_line_outdo_the_epochs_of_a_recipe(tmp_path: Path) -> None:

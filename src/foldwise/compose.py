@@ -30,6 +30,13 @@ TRAINING = (
     *("schedule", "train", "tta"),
 )
 
+# What a value of these types is called where it is none.
+KINDS: dict[Any, str] = {
+    list[float]: "a list of numbers: [0.5, 1]",
+    list[str]: "a list of names: [a, b]",
+    dict[str, float]: "a number for each of some names: {name: 0.5}",
+}
+
 
 @cache
 def settings() -> tuple[tuple[str, dataclasses.Field[Any]], ...]:
@@ -210,7 +217,9 @@ def parse_folds(text: str, k: int) -> list[int]:
         if not match:
             raise UsageError(f"fold={text} is not a list of folds; write 0..4, 0,2, 3 or all")
         first, last = int(match[1]), int(match[2] or match[1])
-        if max(first, last) >= k or last < first:
+        if last < first:
+            raise UsageError(f"fold={text}: a range goes upwards, {last}..{first}")
+        if last >= k:
             raise UsageError(f"fold={text} is out of range: the folds are 0..{k - 1}")
         folds.update(range(first, last + 1))
     return sorted(folds)
@@ -322,8 +331,8 @@ def _update(merged: Any, key: str, value: Any, where: str) -> None:
         OmegaConf.update(merged, key, value, merge=False, force_add=True)
     except OmegaConfBaseException as error:
         wanted = getattr(setting, "type", "")
-        kind = getattr(wanted, "__name__", str(wanted))
-        raise UsageError(f"{where}{key}={value} is not of type {kind}") from error
+        kind = KINDS.get(wanted) or f"of type {getattr(wanted, '__name__', wanted)}"
+        raise UsageError(f"{where}{key}={value} is not {kind}") from error
 
 
 def _check_values(config: Config) -> None:

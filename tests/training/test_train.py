@@ -300,6 +300,21 @@ def test_a_model_that_does_not_take_the_size_is_refused_before_the_run(
     one_line(foldwise("competition=pets", "run=r", "model.in_chans=2"), 2, "in_chans=2")
 
 
+@pytest.mark.parametrize(
+    ("word", "source"),
+    [
+        *(("pseudo.threshold=0.3", "pseudo.run"), ("pseudo.recipe=abc", "pseudo.run")),
+        *(("distill.temperature=2.0", "distill.run"), ("distill.recipe=abc", "distill.run")),
+        ("model.weights_digest=abc", "model.weights"),
+        ("data.weights_digest=abc", "data.weights"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(
+    foldwise: Callable[..., Ended], pets: Path, word: str, source: str
+) -> None:
+    one_line(foldwise(*COMMAND, word), 2, f"{word} does nothing without {source}: say that as well")
+
+
 def test_two_ids_of_one_image_are_refused(foldwise: Callable[..., Ended], pets: Path) -> None:
     with (pets / "train.csv").open("a") as table:
         table.write("tr000.png,cat\n")

@@ -8,6 +8,7 @@ from foldwise.competition.folds import FrozenFolds
 from foldwise.competition.layout import CompetitionData
 from foldwise.competition.metrics import automatic_metric, metric_of, thresholds, watched
 from foldwise.competition.submission import sample_is_labels
+from foldwise.compose import flat
 from foldwise.config import Blend, Config
 from foldwise.device import automatic_precision
 from foldwise.errors import UsageError
@@ -22,6 +23,14 @@ from foldwise.training.samplers import check_sampler
 from foldwise.training.schedule import check_schedule
 from foldwise.training.tracker import check_tracker
 from foldwise.training.weights import check_class_weights, check_weights_digest
+
+# Settings (what their names begin with) that mean nothing where the setting before is not said.
+SOURCES = {
+    "pseudo.run": "pseudo.",
+    "distill.run": "distill.",
+    "model.weights": "model.weights_digest",
+    "data.weights": "data.weights_digest",
+}
 
 
 def near_duplicates(data: CompetitionData, config: Config) -> list[str]:
@@ -59,6 +68,7 @@ def refuse_unfit(config: Config) -> None:
     settings = config.competition
     if config.blend != Blend():
         raise UsageError("blend.… are settings of blends: ./run.sh help blend")
+    _refuse_without_source(config)
     fit = LOSSES_OF_TASK[settings.task]
     if config.loss.name not in fit:
         raise UsageError(
@@ -85,6 +95,18 @@ def refuse_unfit(config: Config) -> None:
     metric_of(settings.metric, settings)
     watched(settings)
     thresholds(settings)
+
+
+def _refuse_without_source(config: Config) -> None:
+    """Raises UsageError for a setting that would do nothing: what it is about is not named."""
+    said, default = flat(config), flat(Config())
+    for source, keys in SOURCES.items():
+        for key in [key for key in said if key.startswith(keys) and key != source]:
+            if not said[source] and said[key] != default[key]:
+                raise UsageError(
+                    f"{key}={said[key]} does nothing without {source}: say that as well, or leave "
+                    f"it out (in the recipe, too): {key}={default[key]}"
+                )
 
 
 def pipeline_for(config: Config) -> Pipeline | None:
