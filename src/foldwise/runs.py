@@ -102,7 +102,7 @@ class Run:
         write_text(self.config_file, compose.to_yaml(config))
 
     def write_environment(self, environment: dict[str, Any]) -> None:
-        """environment.json: versions, commit and device of the newest call that trained."""
+        """environment.json: versions, commit and, of what trained, device of the newest call."""
         write_json(self.folder / "environment.json", environment)
 
     def fold_folders(self) -> list[int]:

@@ -66,6 +66,7 @@ def test_a_blend_is_a_run(foldwise: Command, home: Path, task: str, method: str)
     folds = [run.predictions(k, "oof")[0] for k in range(FOLDS)]
     assert sum(map(len, folds)) == len(table)
     assert run.test_table()[0]["id"].tolist() == truth.test_ids
+    assert (run.folder / "environment.json").is_file()
     recipe = compose.recipe_hash(run.config())
     for fold in range(FOLDS):
         for kind in ("oof", "test"):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from foldwise.competition.metrics import metric_of
 from foldwise.provenance import read_table
 from foldwise.runs import Run
+from foldwise.software import PACKAGES
 from helpers import QUICK, Ended, write_competition
 
 COMMAND = ("competition=pets", *QUICK)
@@ -59,7 +61,8 @@ def test_what_a_run_leaves(foldwise: Callable[..., Ended], pets: Path, home: Pat
     assert run.config().competition.classes == ["cat", "dog", "owl"]
     assert run.config().train.precision != "auto"
     environment = json.loads((run.folder / "environment.json").read_text())
-    assert environment["torch"]
+    assert environment["device"] and environment["opencv"].startswith(cv2.__version__)
+    assert set(PACKAGES) < set(environment) and "?" not in environment.values()
     submission = pd.read_csv(home / "submissions" / "r.csv")
     sample = pd.read_csv(pets / "sample_submission.csv")
     assert submission.columns.tolist() == sample.columns.tolist()

@@ -28,6 +28,7 @@ from foldwise.errors import UsageError
 from foldwise.files import shown
 from foldwise.provenance import Provenance, combined
 from foldwise.runs import Run
+from foldwise.software import software
 
 Array = np.ndarray
 
@@ -51,6 +52,7 @@ def blend(config: Config) -> None:
     parameters = _fitted(members, config)
 
     begin_blend(run, config, members.origin(members.folds[0], "oof").folds_hash)
+    run.write_environment(software())
     honest = np.empty((len(members.columns), len(members.known)), np.float32)
     for fold in members.folds:
         honest[:, members.rows[fold]] = _write_fold(run, config, members, fold, parameters[fold])

@@ -1,13 +1,9 @@
 """The main job: from a config to trained folds, tables, scores and a submission."""
 
-import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
@@ -26,6 +22,7 @@ from foldwise.models.weights import Loaded
 from foldwise.prediction.fold_model import FoldModel
 from foldwise.prediction.sources import open_sources
 from foldwise.runs import Run
+from foldwise.software import software
 from foldwise.training.budget import TimeUp, budget_of
 from foldwise.training.decide import decide, near_duplicates, pipeline_for, refuse_unfit
 from foldwise.training.fold import beginning, train_fold
@@ -38,7 +35,6 @@ from foldwise.training.teacher import check_teacher
 from foldwise.training.trial import check_fit, decide_batch_size, decide_compile
 
 TOO_FAST = 2e-3  # learning rate of AdamW at which pretrained weights are lost
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -201,20 +197,3 @@ def _starts_trained(config: Config) -> bool:
     model, name = config.model, config.optimizer.name
     other = model.pretrained or (model.weights and not Run(model.weights).config_file.is_file())
     return bool(other) and "adam" in name
-
-
-def software() -> dict[str, str]:
-    """Versions of what shapes the result, and the commit of the code, for environment.json."""
-    facts = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "?"
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        facts["commit"] = done.stdout.strip()
-    except (OSError, subprocess.SubprocessError):  # no git, or no clone: nothing depends on it
-        facts["commit"] = ""
-    return facts
