@@ -27,7 +27,7 @@ def run(words: list[str]) -> int:
 
 
 def views_said(run: Run, tta: str) -> str:
-    """The views of tta= as names of tables have them; '' for the run's own, and where none are said.
+    """The views of tta= as names of tables have them; '' for the run's own, or none said.
 
     Raises UsageError for what is none, and FoldwiseError where a run has the submission's name.
     """
