@@ -14,6 +14,7 @@ from foldwise import compose
 from foldwise.competition import layout
 from foldwise.files import write_text
 from foldwise.provenance import Provenance, write_table
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 
 CLONE = Path(__file__).resolve().parents[1]
@@ -81,7 +82,7 @@ def write_run(name: str, right: float = 0.8, competition: str = "pets") -> Run:
     settings.classes, settings.task, settings.metric = data.classes, data.task, "accuracy"
     run, rng = Run(name), np.random.default_rng(len(name))
     write_text(run.config_file, compose.to_yaml(config))
-    origin = Provenance(None, compose.recipe_hash(config), "", [])
+    origin = Provenance(None, recipe_hash(config), "", [])
     truth = pd.read_csv(data.folder / "solution.csv", dtype=str).set_index("id")["label"]
     labels = {"oof": data.train["label"], "test": truth[data.test["id"]].reset_index(drop=True)}
     for part, table in (("oof", data.train[["id", "label"]]), ("test", data.test[["id"]])):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from foldwise import compose
 from foldwise.begin import begin_run
 from foldwise.config import Config
 from foldwise.provenance import Provenance, label_frame, prediction_columns
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from foldwise.whole import combine
 
@@ -103,9 +103,7 @@ def make_run(
     known.insert(1, "fold", truth.fold)
     oof = truth.guesses(truth.train_targets, skill, seed)
     for fold in folds:
-        origin = Provenance(
-            fold, compose.recipe_hash(config), split, (held_out or {}).get(fold, [fold])
-        )
+        origin = Provenance(fold, recipe_hash(config), split, (held_out or {}).get(fold, [fold]))
         rows = np.flatnonzero(truth.fold == fold)
         table = pd.DataFrame(oof[rows], columns=columns)
         table = pd.concat([known.iloc[rows].reset_index(drop=True), table], axis=1)

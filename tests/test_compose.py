@@ -4,8 +4,9 @@ import pytest
 
 from foldwise import compose
 from foldwise.competition import metrics
-from foldwise.config import DECIDED, Config
+from foldwise.config import DECIDED
 from foldwise.errors import FoldwiseError, UsageError
+from foldwise.recipe import differences, recipe_hash
 
 
 @pytest.mark.parametrize("text", ["007", "yes", "1e5", "0001", "1.0"])
@@ -111,29 +112,13 @@ def test_every_shipped_recipe_composes_and_says_what_it_does() -> None:
         assert "./run.sh" in head, f"{recipe.name} does not say the command that runs it"
 
 
-def test_the_recipe_hash_knows_what_shapes_the_result_and_nothing_else() -> None:
-    base = compose.recipe_hash(compose.compose([]))
-    for word in (
-        "run=other",
-        "fold=0",
-        "overwrite=true",
-        "images.workers=3",
-        "train.device=cpu",
-        "folds.seed=3",
-        "competition.metric=f1_macro",
-    ):
-        assert compose.recipe_hash(compose.compose([word])) == base, word
-    for word in ("seed=1", "optimizer.lr=0.5", "model.args={a: 1}", "debug=true"):
-        assert compose.recipe_hash(compose.compose([word])) != base, word
-
-
 def test_a_written_config_reads_back_as_it_was(tmp_path: Path) -> None:
     config = compose.compose(["run=1e5", "model.args={a: [1, x]}", "competition.classes=[01, yes]"])
     (tmp_path / "config.yaml").write_text(compose.to_yaml(config))
     again = compose.load_config(tmp_path / "config.yaml")
-    assert compose.recipe_hash(again) == compose.recipe_hash(config)
+    assert recipe_hash(again) == recipe_hash(config)
     assert (again.run, again.model) == (config.run, config.model)
-    assert compose.differences(config, again) == []
+    assert differences(config, again) == []
     assert again.competition.classes == ["01", "yes"]
     for damaged in ("", "config: default\nrun: r\n"):
         (tmp_path / "config.yaml").write_text(damaged)
@@ -142,24 +127,6 @@ def test_a_written_config_reads_back_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("nonsense: 1\n")
     with pytest.raises(FoldwiseError, match="there is no setting 'nonsense'"):
         compose.load_config(tmp_path / "config.yaml")
-
-
-def test_differences_name_the_settings() -> None:
-    old, new = Config(), Config()
-    new.optimizer.lr, new.fold = 0.5, "3"
-    assert compose.differences(old, new) == ["optimizer.lr: 0.002 -> 0.5"]
-
-
-def test_open_settings_adopt_what_the_run_decided() -> None:
-    stored, config = Config(), Config()
-    stored.images.size, stored.model.name, stored.train.precision = 32, "resnet18", "bf16"
-    config.images.size = 64
-    compose.adopt(config, stored)
-    assert (config.images.size, config.model.name, config.train.precision) == (
-        64,
-        "resnet18",
-        "bf16",
-    )
 
 
 @pytest.mark.parametrize(
@@ -194,32 +161,6 @@ def test_hours_of_the_command_line_outdo_the_epochs_of_a_recipe(tmp_path: Path) 
     assert compose.compose([f"config={recipe}"]).train.epochs == 7
     recipe.write_text("train: {hours: 2}")
     assert compose.compose([f"config={recipe}"]).train.epochs == 0
-
-
-def test_the_hours_count_where_they_decide_the_epochs() -> None:
-    limits = [compose.compose(["train.epochs=3", *more]) for more in ([], ["train.hours=1"])]
-    assert compose.recipe_hash(limits[0]) == compose.recipe_hash(limits[1])
-    assert not compose.differences(*limits)
-    plans = [compose.compose([f"train.hours={n}"]) for n in (1, 2)]
-    assert compose.recipe_hash(plans[0]) != compose.recipe_hash(plans[1])
-    assert compose.differences(*plans) == ["train.hours: 1.0 -> 2.0"]
-
-
-@pytest.mark.parametrize(
-    "watching", ["train.keep=best", "train.patience=3", "schedule.name=plateau"]
-)
-def test_the_metric_counts_where_it_is_watched(watching: str) -> None:
-    def of(*words: str) -> Config:
-        return compose.compose([watching, *words])
-
-    two = [of(f"competition.metric={name}") for name in ("accuracy", "log_loss")]
-    assert compose.recipe_hash(two[0]) != compose.recipe_hash(two[1])
-    assert compose.differences(*two) == ["competition.metric: accuracy -> log_loss"]
-    for word in ("competition.threshold=0.3", "competition.thresholds={x: 0.3}"):
-        for metric, counts in (("f1_macro", True), ("recall:x", True), ("log_loss", False)):
-            said = [of(f"competition.metric={metric}", *more) for more in ([], [word])]
-            changed = compose.recipe_hash(said[0]) != compose.recipe_hash(said[1])
-            assert changed == counts == bool(compose.differences(*said))
 
 
 def test_the_metrics_of_decided_labels_are_all_named() -> None:

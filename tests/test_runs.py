@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from foldwise import compose
 from foldwise.begin import begin_run
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from made_runs import tiny_fold, tiny_frame, tiny_provenance
 
@@ -43,7 +43,7 @@ def test_tables_of_other_views_are_listed(home: Path) -> None:
 def test_a_fold_that_is_read_is_not_trained_again(home: Path) -> None:
     run, config = Run("r"), Config(run="r", overwrite=True)
     begin_run(run, config, "folds", [0])
-    tiny_fold(run, 0, ["0"], ["x"], 0, compose.recipe_hash(config))
+    tiny_fold(run, 0, ["0"], ["x"], 0, recipe_hash(config))
     with run.fold_kept(0), run.fold_kept(0), pytest.raises(FoldwiseError, match="by another"):
         begin_run(run, config, "folds", [0])
     assert run.finished() == [0]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from foldwise import compose
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, first_few
+from foldwise.recipe import differences, recipe_hash
 from foldwise.runs import Run
 
 
@@ -66,7 +66,7 @@ def begin_blend(run: Run, config: Config, folds_hash: str) -> None:
 
 def refuse_taken(run: Run, config: Config) -> None:
     """Raises FoldwiseError where another process has since made this another recipe's run."""
-    changed = compose.differences(run.config(), config)
+    changed = differences(run.config(), config)
     if changed:
         raise FoldwiseError(
             f"{run.name} was begun with another recipe at the same time "
@@ -78,7 +78,7 @@ def _same_recipe(run: Run, config: Config, kept: Sequence[int]) -> None:
     if not kept:
         return
     changed = _changes(run, config)
-    wanted = compose.recipe_hash(config)
+    wanted = recipe_hash(config)
     other = [k for k in kept if k in run.finished() and run.provenance(k).recipe_hash != wanted]
     if changed or other:
         reason = "; ".join(changed) or "their recipe hash differs"
@@ -94,7 +94,7 @@ def _changes(run: Run, config: Config) -> list[str]:
     stored = run.config()
     before, now = (Path(c.competition.slug).name for c in (stored, config))
     other = [f"competition: {before} -> {now}"] if before != now else []
-    return other + compose.differences(stored, config)
+    return other + differences(stored, config)
 
 
 def _same_blend(run: Run, config: Config) -> None:

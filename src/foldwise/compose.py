@@ -1,9 +1,7 @@
-"""Recipe + command line -> Config; and what makes two configs the same recipe."""
+"""Recipe + command line -> Config."""
 
 import copy
 import dataclasses
-import hashlib
-import json
 import math
 import os
 import re
@@ -12,17 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from foldwise.config import ALIASES, DECIDED, DECIDING, NOT_THE_RESULT, PRESETS, Config
+from foldwise.config import ALIASES, PRESETS, Config
 from foldwise.errors import FoldwiseError, UsageError, nearest
 from foldwise.files import shown
 
 RECIPES = Path(__file__).resolve().parents[1] / "configs"
-
-# Settings whose default means "decide": a run that goes on keeps what was decided when it was made.
-AUTOMATIC = (
-    *("competition.task", "competition.metric", "competition.classes", "images.size"),
-    *("model.name", "model.in_chans", "loss.name", "train.precision"),
-)
 
 # Groups of settings that mean nothing to a blend.
 TRAINING = (
@@ -145,54 +137,6 @@ def to_yaml(config: Config) -> str:
 def flat(config: Config) -> dict[str, Any]:
     """Every dotted key with its value."""
     return {key: _value(config, key) for key, _ in settings()}
-
-
-def recipe_hash(config: Config) -> str:
-    """SHA-256 (hex) over the settings that shape the result, and over nothing else.
-
-    Those at their defaults are left out, so that a setting that a later version adds changes no
-    hash of an earlier one.
-    """
-    default, shaping = flat(Config()), _shaping(config)
-    others = {key: value for key, value in shaping.items() if value != default[key]}
-    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
-
-
-def _shaping(config: Config) -> dict[str, Any]:
-    """The settings that shape the result: some of them only where they decide something.
-
-    train.hours where it decides the epochs, the metric where it is watched.
-    """
-    left_out = NOT_THE_RESULT | ({"train.hours"} if config.train.epochs else set())
-    if watches(config):
-        left_out = left_out - {"competition.metric"}
-        if config.competition.metric.partition(":")[0] in DECIDED:
-            left_out = left_out - DECIDING
-    return {key: value for key, value in flat(config).items() if key not in left_out}
-
-
-def watches(config: Config) -> bool:
-    """Whether the metric is looked at after each epoch: it chooses weights, rates or the end."""
-    train = config.train
-    return bool(train.patience or train.keep == "best" or config.schedule.name == "plateau")
-
-
-def differences(old: Config, new: Config) -> list[str]:
-    """``key: old -> new`` for each setting that makes the two another recipe."""
-    before, after = flat(old), flat(new)
-    keys = _shaping(old).keys() | _shaping(new).keys()
-    return [f"{k}: {v} -> {after[k]}" for k, v in before.items() if k in keys and v != after[k]]
-
-
-def adopt(config: Config, stored: Config) -> None:
-    """Fill the automatic settings that the command leaves open with what the run decided."""
-    default = flat(Config())
-    for key in AUTOMATIC:
-        if _value(config, key) == default[key]:
-            set_value(config, key, _value(stored, key))
-    if not config.train.batch_size:
-        config.train.batch_size = stored.train.batch_size
-        config.optimizer.lr_batch = stored.optimizer.lr_batch
 
 
 def set_value(config: Config, key: str, value: Any) -> None:

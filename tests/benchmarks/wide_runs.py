@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from foldwise import compose
 from foldwise.begin import begin_run
 from foldwise.config import Config
 from foldwise.provenance import Provenance
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from foldwise.whole import combine
 
@@ -22,7 +22,7 @@ def make_wide(name: str, seed: int, rows: int, classes: int) -> None:
     targets = np.random.default_rng(9).integers(0, classes, rows)
     labels, ids = np.array(names, object)[targets], np.array([f"{i:07d}" for i in range(rows)])
     for fold in range(5):
-        origin = Provenance(fold, compose.recipe_hash(config), "split", [fold])
+        origin = Provenance(fold, recipe_hash(config), "split", [fold])
         here = np.arange(fold, rows, 5)
         table = guesses(targets[here], classes, seed, fold, columns)
         known = {"id": ids[here], "fold": np.full(len(here), fold), "label": labels[here]}

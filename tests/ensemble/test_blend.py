@@ -13,6 +13,7 @@ import pytest
 from foldwise import compose, runview
 from foldwise.competition import metrics
 from foldwise.provenance import prediction_columns, targets_of, write_table
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from helpers import Ended
 from made_runs import FOLDS, Truth, make_run
@@ -67,7 +68,7 @@ def test_a_blend_is_a_run(foldwise: Command, home: Path, task: str, method: str)
     assert sum(map(len, folds)) == len(table)
     assert run.test_table()[0]["id"].tolist() == truth.test_ids
     assert (run.folder / "environment.json").is_file()
-    recipe = compose.recipe_hash(run.config())
+    recipe = recipe_hash(run.config())
     for fold in range(FOLDS):
         for kind in ("oof", "test"):
             origin = run.header(fold, kind)[1]

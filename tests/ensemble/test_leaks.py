@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise import compose
 from foldwise.ensemble.checks import named
 from foldwise.ensemble.fit import fitter, predicted
 from foldwise.ensemble.members import Members
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from helpers import Ended
 from made_runs import FOLDS, Truth, make_run
@@ -85,6 +85,6 @@ def test_a_run_of_honest_parts_alone_is_the_same_without_checks(
     for name, words in (("a", ()), ("b", ("checks=false",))):
         made = foldwise("blend", "runs=exp0*", "method=hillclimb", f"run={name}", *words)
         assert made.code == 0
-    assert compose.recipe_hash(Run("a").config()) == compose.recipe_hash(Run("b").config())
+    assert recipe_hash(Run("a").config()) == recipe_hash(Run("b").config())
     a, b = ((Run(name).folder / "fold1" / "oof.parquet").read_bytes() for name in "ab")
     assert a == b

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.compose import compose, recipe_hash
+from foldwise.compose import compose
 from foldwise.config import PRESETS, Augment, Images
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.images.albumentation import transform
 from foldwise.images.load import ResidentImages
 from foldwise.images.pipeline import Pipeline, ahead, pipeline_of
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from helpers import CLONE, QUICK, Ended
 

@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from foldwise.compose import compose, recipe_hash
+from foldwise.compose import compose
 from foldwise.config import Model
 from foldwise.errors import FoldwiseError
 from foldwise.models.build import BuiltModel, build_model
 from foldwise.models.weights import check_digest
+from foldwise.recipe import recipe_hash
 from helpers import CLONE, QUICK, Ended
 
 REAL = CLONE.parent / "shared/data/mobilenetv2_100.tf_in1k_coral.safetensors"

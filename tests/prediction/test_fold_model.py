@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.compose import recipe_hash, to_yaml
+from foldwise.compose import to_yaml
 from foldwise.config import Config
 from foldwise.errors import FoldwiseError, UsageError
 from foldwise.images.load import ResidentImages
 from foldwise.prediction.fold_model import FoldModel, load_fold, network_of
 from foldwise.provenance import read_table
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from helpers import QUICK, Ended
 

@@ -11,6 +11,7 @@ from foldwise.begin import begin_run
 from foldwise.competition.metrics import metric_of
 from foldwise.config import Config
 from foldwise.provenance import Provenance, label_frame, prediction_columns
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from foldwise.whole import combine
 
@@ -50,7 +51,7 @@ def make_run(
     fold_of = truth.permutation(np.arange(rows) % 5)
     run = Run(name)
     begin_run(run, config, "folds", list(folds))
-    recipe = compose.recipe_hash(config)
+    recipe = recipe_hash(config)
     columns = prediction_columns(config.competition)
     for fold in folds:
         here = fold_of == fold

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from foldwise.compose import compose, load_config, recipe_hash, to_yaml
+from foldwise.compose import compose, load_config, to_yaml
 from foldwise.config import Augment, Config, Loss
 from foldwise.errors import UsageError
 from foldwise.images.mixing import mix, mix_weighted, soft_targets
 from foldwise.provenance import read_table
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from foldwise.training.losses import loss_of
 from foldwise.training.weights import check_class_weights, class_weights

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import compose
 from foldwise.bar import counted
 from foldwise.begin import begin_blend
 from foldwise.competition import layout
@@ -27,6 +26,7 @@ from foldwise.ensemble.worth import compared, correlations, without_each
 from foldwise.errors import UsageError
 from foldwise.files import shown
 from foldwise.provenance import Provenance, combined
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 from foldwise.software import software
 
@@ -116,7 +116,7 @@ def _origin(config: Config, members: Members, fold: int, kind: Kind) -> Provenan
     """What a fold's table is made from. What is fitted has seen the labels of all other folds."""
     origin = members.origin(fold, kind)
     held_out = [k for k in origin.held_out if k == fold or not is_fitted(config.blend)]
-    return replace(origin, recipe_hash=compose.recipe_hash(config), held_out=held_out)
+    return replace(origin, recipe_hash=recipe_hash(config), held_out=held_out)
 
 
 def _write_fold(

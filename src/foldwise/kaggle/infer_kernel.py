@@ -32,6 +32,7 @@ from foldwise.kaggle.push import follow, mark, push
 from foldwise.kaggle.sending import Sending, submit_kernel
 from foldwise.kaggle.submit import check, cv, scored
 from foldwise.provenance import prediction_columns
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 
 TOLERANCE = 0.02  # by which a probability may differ there: other chips, other precisions
@@ -141,7 +142,7 @@ def submit(run: Run, competition: str, message: str, again: bool, minutes: float
     said = message or f"{run.name}, CV {score}"
     # No file is sent: what must not go twice is this version, whatever its public rows say.
     version = hashlib.sha256(f"{pushed.ref} {pushed.version} {pushed.output}".encode()).hexdigest()
-    sending = Sending(slug, run.name, version, compose.recipe_hash(config), score, said)
+    sending = Sending(slug, run.name, version, recipe_hash(config), score, said)
     return scored(submit_kernel(connect(), pushed.ref, pushed.version, sending, again, minutes))
 
 

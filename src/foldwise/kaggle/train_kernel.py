@@ -26,6 +26,7 @@ from foldwise.kaggle.output import check_output, fetch_output
 from foldwise.kaggle.package import Package, metric_modules, package
 from foldwise.kaggle.push import Busy, follow, mark, push
 from foldwise.provenance import read_provenance
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 
 # Settings that name files or runs of this machine.
@@ -104,7 +105,7 @@ def collect(
     there = compose.load_config(source / "config.yaml")
     there.competition.slug, there.config = config.competition.slug, config.config
     there.overwrite, there.fold = config.overwrite, config.fold
-    wanted = compose.recipe_hash(there)
+    wanted = recipe_hash(there)
     finished = [k for k in group if (source / f"fold{k}" / "model.safetensors").is_file()]
     begun = [k for k in group if (source / f"fold{k}" / "last.ckpt").is_file()]
     for fold in finished:

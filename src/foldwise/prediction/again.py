@@ -20,6 +20,7 @@ from foldwise.prediction.fold_model import FoldModel, device_of, folds_to_predic
 from foldwise.prediction.sources import Sources, open_sources
 from foldwise.prediction.views import canonical, file_name, named_so, names_of
 from foldwise.provenance import Provenance, prediction_columns, read_table, targets_of
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 
 LONGEST = 150  # characters of a list of views: it becomes a part of a file's name
@@ -122,7 +123,7 @@ def _predicted(
             values[known] = model(part.images, rows, views, advance)
     others = table.drop(columns=columns)
     recipe = replace(run.config(), tta=replace(config.tta, views=views))
-    origin = replace(origin, recipe_hash=compose.recipe_hash(recipe))
+    origin = replace(origin, recipe_hash=recipe_hash(recipe))
     return pd.concat([others, pd.DataFrame(values, columns=columns)], axis=1), origin
 
 

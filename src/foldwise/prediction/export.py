@@ -27,6 +27,7 @@ from foldwise.prediction.graph import (
     refuse_without_onnx,
     whole_of,
 )
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 
 CHECKED = 8  # images on which ONNX is compared with torch
@@ -130,7 +131,7 @@ def described(
     kind = "values" if settings.task == "regression" else "probabilities"
     return {
         "run": run.name,
-        "recipe_hash": compose.recipe_hash(config),
+        "recipe_hash": recipe_hash(config),
         "model": config.model.name,
         "files": {name: {"largest_difference_from_torch": d} for name, d in files.items()},
         "input": {

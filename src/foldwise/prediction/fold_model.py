@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foldwise import compose
 from foldwise.config import Config
 from foldwise.device import autocast, pick_device
 from foldwise.errors import FoldwiseError, UsageError, first_few
@@ -23,6 +22,7 @@ from foldwise.models.outputs import keep_scale, outputs, reader
 from foldwise.prediction.predict import predict
 from foldwise.prediction.tta import views_of
 from foldwise.provenance import Provenance
+from foldwise.recipe import recipe_hash
 from foldwise.runs import Run
 
 
@@ -147,7 +147,7 @@ def load_fold(
     tensors, origin = run.model(fold, epoch)
     path = shown(run.model_file(fold, epoch))
     advice = "train that fold again (fold=K overwrite=true)"
-    if origin.recipe_hash != compose.recipe_hash(config):
+    if origin.recipe_hash != recipe_hash(config):
         raise FoldwiseError(
             f"{path} was made by another recipe than {shown(run.config_file)} now says: restore "
             f"the two together, or {advice}"

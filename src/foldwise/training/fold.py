@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from foldwise import compose
 from foldwise.begin import refuse_taken
 from foldwise.competition.foldfiles import digest
 from foldwise.competition.metrics import loss_metric, metric_of, watched
@@ -26,6 +25,7 @@ from foldwise.images.load import Images
 from foldwise.models.outputs import keep_scale
 from foldwise.prediction.fold_model import FoldModel, network_of
 from foldwise.provenance import Provenance, label_frame, prediction_columns
+from foldwise.recipe import recipe_hash
 from foldwise.training import checkpoint, watch
 from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State
@@ -146,7 +146,7 @@ def _origin(job: Job, fold: int, teacher: Teacher | None, labels: FoldLabels | N
     known = [part.held_out for part in (teacher, labels) if part]
     kept = all(fold in held_out for held_out in known)
     kept = kept and holds_out(job.config, fold, job.split.hash)
-    recipe = compose.recipe_hash(job.config)
+    recipe = recipe_hash(job.config)
     return Provenance(fold, recipe, job.split.hash, [fold] if kept else [])
 
 

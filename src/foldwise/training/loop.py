@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from foldwise import interrupt
-from foldwise.compose import watches
 from foldwise.config import Config
 from foldwise.device import seed_for
 from foldwise.errors import FoldwiseError, Interrupted
+from foldwise.recipe import watches
 from foldwise.training import watch
 from foldwise.training.budget import Clock, TimeUp
 from foldwise.training.checkpoint import State

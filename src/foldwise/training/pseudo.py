@@ -51,7 +51,7 @@ class Labeller(Protocol):
 
 def labels_of(config: Config, run: Run, fold: int, labeller: Labeller) -> FoldLabels | None:
     """A fold's labels; a fold that was begun keeps those that it was begun with."""
-    from foldwise.compose import recipe_hash
+    from foldwise.recipe import recipe_hash
 
     path = run.table(fold, "pseudo")
     begun = run.checkpoint(fold).is_file() and path.is_file()

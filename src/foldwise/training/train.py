@@ -21,6 +21,7 @@ from foldwise.images.pipeline import asked_of_cpu
 from foldwise.models.weights import Loaded
 from foldwise.prediction.fold_model import FoldModel
 from foldwise.prediction.sources import open_sources
+from foldwise.recipe import adopt
 from foldwise.runs import Run
 from foldwise.software import software
 from foldwise.training.budget import TimeUp, budget_of
@@ -81,7 +82,7 @@ def _prepared(config: Config, ranks: Ranks, labelling: Labelling | None) -> Prep
     folds = compose.parse_folds(config.fold, split.k)
     run, device = Run(config.run), ranks.device(pick_device(config.train.device))
     if not ranks.first or stay(run, config, folds):
-        compose.adopt(config, run.config())
+        adopt(config, run.config())
     decide(config, data, split, device)
     mended = training_targets(data, config.competition)
     config.competition.corrections = mended.setting

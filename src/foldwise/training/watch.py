@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 from foldwise.competition.metrics import metric_of
-from foldwise.compose import watches
 from foldwise.config import Config
 from foldwise.errors import UsageError
+from foldwise.recipe import watches
 
 History = list[dict[str, Any]]  # a row an epoch, as in metrics.csv
 

@@ -10,13 +10,13 @@ import pandas as pd
 from foldwise import runview
 from foldwise.bar import counted
 from foldwise.competition.reading.listed import Listed, labelled, place_of
-from foldwise.compose import recipe_hash
 from foldwise.errors import FoldwiseError, first_few
 from foldwise.files import shown
 from foldwise.prediction.output import table_of
 from foldwise.prediction.views import canonical, file_name
 from foldwise.predictor import Predictor, predictor_of
 from foldwise.provenance import Provenance, label_frame
+from foldwise.recipe import recipe_hash
 from foldwise.report.evaluation import write_evaluation
 from foldwise.report.text import number
 from foldwise.runs import Run

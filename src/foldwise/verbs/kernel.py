@@ -15,6 +15,7 @@ from foldwise.files import home
 from foldwise.kaggle.infer_kernel import infer, submit
 from foldwise.kaggle.kernel import KINDS, Terms, machine_named
 from foldwise.kaggle.train_kernel import collect, trained
+from foldwise.recipe import adopt
 from foldwise.runs import Run
 from foldwise.verbs.table import OF_KERNELS, own_keys, refuse_unknown
 from foldwise.verbs.words import choice, flag, laid_out, number
@@ -65,7 +66,7 @@ def train_in_kernels(config: Config, terms: Terms, each: bool) -> None:
     split = frozen_folds(data, config, partial(_duplicates, data, config), freeze=False)
     folds, run = compose.parse_folds(config.fold, split.k), Run(config.run)
     if stay(run, config, folds):
-        compose.adopt(config, run.config())
+        adopt(config, run.config())
     folds = to_train(run, config, folds)
     if not folds:
         print(f"{run.name}: these folds are finished (overwrite=true: train them again)")
