@@ -199,7 +199,8 @@ def _refuse_ranks(blend: Run) -> None:
 
 def _views_of(member: Member) -> list[str]:
     """The views of a blend's member, as tta= says them; '' is its own."""
-    return [named_so(views) for views in member.tables(member.run.finished()[0])]
+    folds = member.run.finished()  # of one without any it is said later what it lacks
+    return [named_so(views) for views in member.tables(folds[0])] if folds else [""]
 
 
 def class_prior(run: Run, config: Config) -> np.ndarray:
