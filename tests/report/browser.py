@@ -3,9 +3,11 @@
 import base64
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -99,9 +101,16 @@ def browser() -> Iterator[Browser]:
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield from _driven(port, folder)
+
+
+def _driven(port: int, folder: str) -> Iterator[Browser]:
+    """One session of a driver that leaves what it leaves in ``folder``."""
     driver = subprocess.Popen(
-        ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        ["chromedriver", f"--port={port}"], env={**os.environ, "TMPDIR": folder},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
         base = f"http://127.0.0.1:{port}"
         for _ in range(200):
