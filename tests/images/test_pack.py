@@ -182,6 +182,9 @@ def test_pack_and_clean_by_command(pets: Path, foldwise: Callable[..., Ended]) -
     (pets / "train" / "tr003.png").write_bytes(b"no image")
     ended = foldwise("images", "pack", "competition=pets", "images.size=10")
     assert ended.code == 1 and "1 images do not decode: input/pets/train/tr003.png" in ended.err
+    ended = foldwise("images", "pack", "competition=pets", "images.size=10", "images.broken=prior")
+    assert ended.code == 0 and "1 training images do not decode, teach nothing" in ended.err
+    assert "train: 60 x 10" in ended.out
     assert foldwise("images", "clean", "competition=pets").code == 0
     assert not (pets / "packed").exists()
     ended = foldwise("images", "packs", "competition=pets")

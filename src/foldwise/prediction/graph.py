@@ -28,7 +28,7 @@ def refuse_without_onnx() -> None:
     if missing:
         raise FoldwiseError(
             f"export needs {' and '.join(missing)}, which this environment lacks: "
-            f"{pip_install(*missing)}"
+            + pip_install(*missing)
         )
 
 

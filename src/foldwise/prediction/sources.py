@@ -98,7 +98,7 @@ def decide_look(config: Config, data: CompetitionData) -> Look:
 def make_packs(config: Config, data: CompetitionData) -> list[tuple[str, Pack, Path]]:
     """``images pack``: (train or test, its pack, its folder), however small they are.
 
-    Raises FoldwiseError naming images that do not decode.
+    Raises FoldwiseError naming images that do not decode, but with images.broken=prior.
     """
     look, workers = decide_look(config, data), threads(config.images.workers)
     setting = config.images.pack
@@ -113,8 +113,7 @@ def make_packs(config: Config, data: CompetitionData) -> list[tuple[str, Pack, P
         for n, reason in pack.broken.items()
         if names[part][n]
     }
-    if broken:
-        _refuse(broken)
+    _refuse_or_say(config, broken, names["train"], names.get("test", []))
     return packs
 
 
@@ -152,6 +151,14 @@ def _broken(config: Config, data: CompetitionData, packs: list[Pack | None]) -> 
         memory = data.folder / ".images-decode"
         names = [*train, *filter(None, test)]
         broken = find_broken(names, threads(config.images.workers), memory)
+    _refuse_or_say(config, broken, train, test)
+    return broken
+
+
+def _refuse_or_say(
+    config: Config, broken: dict[str, str], train: list[str], test: list[str]
+) -> None:
+    """Raises FoldwiseError for images that do not decode; with images.broken=prior names them."""
     if broken and (config.images.broken == "error" or all(path in broken for path in train)):
         _refuse(broken)
     for part, names, what in (
@@ -162,7 +169,6 @@ def _broken(config: Config, data: CompetitionData, packs: list[Pack | None]) -> 
         if some:
             said = f"{len(some)} {part} images do not decode, {what}: {first_few(some)}"
             print(said, file=sys.stderr)
-    return broken
 
 
 def _refuse(broken: dict[str, str]) -> None:
